@@ -1,0 +1,1 @@
+"""The control plane: accounts, workspaces, projects and the plumbing they share."""

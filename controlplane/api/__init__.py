@@ -1,0 +1,1 @@
+"""The plumbing of the REST API: error envelope, pagination, declared permissions, API description."""

@@ -1,0 +1,35 @@
+"""Serializer fields shared by the rooms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+
+
+def absolute_url(request: Request, name: str, **kwargs: Any) -> str:
+    """Return the address of a route at the origin that the caller used."""
+    return request.build_absolute_uri(reverse(name, kwargs=kwargs))
+
+
+@extend_schema_field(OpenApiTypes.URI)
+class UrlField(serializers.Field[Any, Any, str, Any]):
+    """The absolute address of a row: `UrlField("project", project_id="id")` reverses the route with the row's attributes."""
+
+    def __init__(self, route: str, **attributes: str) -> None:
+        super().__init__(read_only=True, source="*")
+        self.route = route
+        self.attributes = attributes
+
+    def to_representation(self, value: Any) -> str:
+        """Build the address from the request's own host."""
+        kwargs = {name: getattr(value, attribute) for name, attribute in self.attributes.items()}
+        return absolute_url(self.context["request"], self.route, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UrlField:
+        """Copy for a serializer instance (DRF copies declared fields)."""
+        return UrlField(self.route, **self.attributes)

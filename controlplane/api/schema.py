@@ -1,0 +1,59 @@
+"""What drf-spectacular cannot see: the error envelope of every operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.openapi import AutoSchema
+
+ENVELOPE: dict[str, Any] = {
+    "type": "object",
+    "required": ["code", "detail", "request_id"],
+    "properties": {
+        "code": {"type": "string", "description": "Stable, for programs."},
+        "detail": {"type": "string", "description": "What happened and what to do."},
+        "fields": {"type": "object", "additionalProperties": True, "description": "For each input: what is wrong with it."},
+        "request_id": {"type": "string", "description": "Give it to the operator when you ask for help."},
+    },
+    "example": {"code": "not_found", "detail": "There is no such project, or you cannot see it.", "request_id": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c11"},
+}
+MEANINGS = {
+    "400": "The input is not right: `detail` and `fields` say what and where.",
+    "401": "No token, or one that is wrong, revoked or expired.",
+    "403": "You see it, but your role does not allow this.",
+    "404": "It does not exist, or you cannot see it.",
+    "405": "The route has no such method.",
+    "409": "Its present state forbids this.",
+    "415": "The body is of another media type than the route takes.",
+}
+
+
+class Schema(AutoSchema):
+    """Group operations by the room that their path begins with."""
+
+    def get_tags(self) -> list[str]:
+        """Return the first word of the path after `/v1/`."""
+        words = [word for word in self.path.split("/") if word and not word.startswith("{")]
+        return [words[1] if len(words) > 1 else words[0]]
+
+
+def describe_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Add the envelope as a component and the refusals that every operation can give."""
+    result.setdefault("components", {}).setdefault("schemas", {})["Error"] = ENVELOPE
+    for path, operations in result["paths"].items():
+        for method, operation in operations.items():
+            statuses = ["400", "405"]
+            if {} not in operation.get("security", [{}]):
+                statuses += ["401", "403"]
+            if "{" in path:
+                statuses.append("404")
+            if method in {"post", "put", "patch", "delete"}:
+                statuses += ["409", "415"]
+            for status in statuses:
+                operation["responses"].setdefault(status, error_response(status))
+    return result
+
+
+def error_response(status: str) -> dict[str, Any]:
+    """Return the OpenAPI response object of a refusal."""
+    return {"description": MEANINGS[status], "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}

@@ -1,0 +1,185 @@
+"""Settings, all from the environment (docs/operations.md lists them); a missing secret fails at start."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+
+def use_embedded_environment(data_dir: Path) -> None:
+    """Take the embedded stack's addresses and secrets as defaults, so that commands run by hand reach the running servers."""
+    path = data_dir / "env.json"
+    if "DATABASE_URL" not in os.environ and path.is_file() and os.access(path, os.R_OK):
+        for name, value in json.loads(path.read_text()).items():
+            os.environ.setdefault(name, str(value))
+
+
+DATA_DIR = Path(env("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
+use_embedded_environment(DATA_DIR)
+
+# Commands that need no secret: they start the stack, or only look at the code.
+SECRETLESS = {"dev", "makemigrations", "check", "help", "spectacular"}
+
+
+def secret(name: str) -> str:
+    """Return a secret of the environment, or fail saying which and how to get it."""
+    import sys
+
+    if value := os.environ.get(name):
+        return value
+    if {"mypy", "dmypy"} & {Path(sys.argv[0]).name} or SECRETLESS & set(sys.argv[1:2]) or env.bool("SLIPWAY_NO_SECRETS", default=False):
+        return "b25seS1mb3ItY29tbWFuZHMtdGhhdC1uZWVkLW5vbmU="
+    raise environ.ImproperlyConfigured(f"Set {name} in the environment, or start everything with `make up`, which makes its own secrets.")
+
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = secret("SECRET_KEY")
+FIELD_KEY = secret("FIELD_KEY")
+PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
+GATEWAY_URL = env("GATEWAY_URL", default="http://127.0.0.1:8100").rstrip("/")
+ENDPOINT_URL_TEMPLATE = env("ENDPOINT_URL_TEMPLATE", default=GATEWAY_URL + "/{slug}")
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
+INSTALLATION_ID = env("INSTALLATION_ID", default="slipway")
+
+DATABASES = {"default": env.db("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/slipway")}
+DATABASES["default"].update(
+    CONN_MAX_AGE=env.int("DATABASE_CONN_MAX_AGE", default=60), CONN_HEALTH_CHECKS=True, ATOMIC_REQUESTS=False, DISABLE_SERVER_SIDE_CURSORS=False
+)
+REDIS_URL = env("REDIS_URL", default="redis://127.0.0.1:6379/0")
+S3_ENDPOINT_URL = env("S3_ENDPOINT_URL", default="")
+S3_ACCESS_KEY = env("S3_ACCESS_KEY", default="")
+S3_SECRET_KEY = env("S3_SECRET_KEY", default="")
+S3_BUCKET = env("S3_BUCKET", default="slipway")
+S3_REGION = env("S3_REGION", default="us-east-1")
+
+RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
+AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
+PUSH_MAX_BYTES = env.int("PUSH_MAX_BYTES", default=512 * 1024 * 1024)
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "controlplane.api",
+    "controlplane.accounts",
+    "controlplane.workspaces",
+    "controlplane.projects",
+    "controlplane.embedded",
+    "billing",
+    "deployments",
+]
+MIDDLEWARE = [
+    "controlplane.api.middleware.RequestIdMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "controlplane.urls"
+WSGI_APPLICATION = "controlplane.wsgi.application"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [BASE_DIR / "templates"], "APP_DIRS": True, "OPTIONS": {}}]
+
+AUTH_USER_MODEL = "accounts.User"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+STATIC_URL = "/static/"
+STATIC_ROOT = env("STATIC_ROOT", default=str(DATA_DIR / "static"))
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["controlplane.accounts.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["controlplane.api.views.DeclaredPermission"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "controlplane.api.pagination.Page",
+    "DEFAULT_SCHEMA_CLASS": "controlplane.api.schema.Schema",
+    "EXCEPTION_HANDLER": "controlplane.api.errors.envelope",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    "COERCE_DECIMAL_TO_STRING": False,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Slipway",
+    "DESCRIPTION": "Push a vision workflow, deploy it, call it at one stable URL. Every refusal has the same envelope: code, detail, fields, request_id.",
+    "VERSION": "v1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["controlplane.api.views.Anyone"],
+    "SERVE_AUTHENTICATION": [],
+    "SCHEMA_PATH_PREFIX": "/v1/",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SORT_OPERATIONS": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "controlplane.api.schema.describe_errors",
+    ],
+}
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_DEFAULT_QUEUE = "slipway"
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_keepalive": True}
+
+
+def beat_schedule() -> dict[str, dict[str, object]]:
+    """Return what beat starts, collected from the rooms that have periodic work."""
+    try:
+        from deployments.schedule import BEAT_SCHEDULE
+    except ImportError:
+        return {}
+    return dict(BEAT_SCHEDULE)
+
+
+CELERY_BEAT_SCHEDULE = beat_schedule()
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env("LOG_LEVEL", default="INFO")},
+    "loggers": {
+        "botocore": {"level": "WARNING"},
+        "boto3": {"level": "WARNING"},
+        "s3transfer": {"level": "WARNING"},
+        "urllib3": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
+}
