@@ -1,0 +1,1 @@
+"""People: users, sign-up, API tokens and the keys that sign endpoint tokens."""

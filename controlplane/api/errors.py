@@ -92,16 +92,24 @@ def request_id_of(request: Any) -> str:
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer an unknown path."""
     hint = "" if request.path.endswith("/") else " Paths end in '/'."
-    return JsonResponse(body("not_found", f"There is no '{request.path}' here.{hint} The routes are listed at /docs/.", request_id_of(request), None), status=404)
+    return JsonResponse(
+        body("not_found", f"There is no '{request.path}' here.{hint} The routes are listed at /docs/.", request_id_of(request), None),
+        status=404,
+    )
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
     """Answer a fault of ours without telling its insides; the log has them under the same request id."""
     request_id = request_id_of(request)
     logger.error("request %s failed: %s %s", request_id, request.method, request.path)
-    return JsonResponse(body("internal", "This is a fault of the service. Try again; if it stays, give the request_id to the operator.", request_id, None), status=500)
+    return JsonResponse(
+        body("internal", "This is a fault of the service. Try again; if it stays, give the request_id to the operator.", request_id, None),
+        status=500,
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
     """Answer a request that Django itself refuses (an unknown host, for instance)."""
-    return JsonResponse(body("bad_request", "The request cannot be handled: check its Host and its form.", request_id_of(request), None), status=400)
+    return JsonResponse(
+        body("bad_request", "The request cannot be handled: check its Host and its form.", request_id_of(request), None), status=400
+    )

@@ -31,7 +31,9 @@ class Page(PageNumberPagination):
         try:
             return super().paginate_queryset(queryset, request, view)  # type: ignore[arg-type]
         except NotFound as error:
-            raise InvalidInput("page", "There is no such page. Start at page=1 and follow 'next'.", fields={"page": [str(error.detail)]}) from error
+            raise InvalidInput(
+                "page", "There is no such page. Start at page=1 and follow 'next'.", fields={"page": [str(error.detail)]}
+            ) from error
 
     def get_paginated_response(self, data: Any) -> Response:
         """Wrap the rows."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiExample, inline_serializer
+from rest_framework import serializers
 
 ENVELOPE: dict[str, Any] = {
     "type": "object",
@@ -15,7 +17,11 @@ ENVELOPE: dict[str, Any] = {
         "fields": {"type": "object", "additionalProperties": True, "description": "For each input: what is wrong with it."},
         "request_id": {"type": "string", "description": "Give it to the operator when you ask for help."},
     },
-    "example": {"code": "not_found", "detail": "There is no such project, or you cannot see it.", "request_id": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c11"},
+    "example": {
+        "code": "not_found",
+        "detail": "There is no such project, or you cannot see it.",
+        "request_id": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c11",
+    },
 }
 MEANINGS = {
     "400": "The input is not right: `detail` and `fields` say what and where.",
@@ -57,3 +63,22 @@ def describe_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def error_response(status: str) -> dict[str, Any]:
     """Return the OpenAPI response object of a refusal."""
     return {"description": MEANINGS[status], "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
+
+
+def page_of(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
+    """Return the schema of a page of rows: `{count, next, previous, results}`."""
+    name = serializer.__name__.removesuffix("Output") + "Page"
+    fields: dict[str, serializers.Field[Any, Any, Any, Any]] = {
+        "count": serializers.IntegerField(help_text="Over all pages."),
+        "next": serializers.URLField(allow_null=True),
+        "previous": serializers.URLField(allow_null=True),
+        "results": serializer(many=True),  # type: ignore[dict-item]
+    }
+    return inline_serializer(name, fields)
+
+
+def page_example(row: dict[str, Any]) -> OpenApiExample:
+    """Return the example of a page with one row."""
+    return OpenApiExample(
+        "A page", {"count": 1, "next": None, "previous": None, "results": [row]}, response_only=True, status_codes=["200"]
+    )

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from django.db import models
 from django.http import HttpResponse
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
-
-from controlplane.common.errors import NotFound
-
-RowT = TypeVar("RowT", bound=models.Model)
 
 
 class Access(Enum):
@@ -56,15 +51,6 @@ def validated(serializer: type[serializers.Serializer[Any]], data: Any, **option
     checked = serializer(data=data, **options)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)
-
-
-def visible_or_404(rows: models.QuerySet[RowT], **lookup: Any) -> RowT:
-    """Return the one row of an already narrowed queryset, or raise `NotFound`: what a caller cannot see does not exist for them."""
-    row = rows.filter(**lookup).first()
-    if row is None:
-        name = str(rows.model._meta.verbose_name)
-        raise NotFound("not_found", f"There is no such {name}, or you cannot see it.")
-    return row
 
 
 def no_content() -> HttpResponse:

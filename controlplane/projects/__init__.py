@@ -1,0 +1,1 @@
+"""Projects and the workflows pushed to them."""

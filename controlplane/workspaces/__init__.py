@@ -1,0 +1,1 @@
+"""Workspaces: the namespaces that own projects, roles, and the only permission checks."""

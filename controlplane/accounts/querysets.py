@@ -1,0 +1,24 @@
+"""Querysets of accounts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from django.db import models
+from django.db.models import Q
+
+if TYPE_CHECKING:
+    from controlplane.accounts.models import User
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    """Tokens, narrowed."""
+
+    def visible_to(self, actor: User) -> ApiTokenQuerySet:
+        """Keep the actor's own tokens: nobody else sees them, operators included."""
+        return self.filter(user=actor)
+
+    def valid_at(self, moment: datetime) -> ApiTokenQuerySet:
+        """Keep tokens that open the door at `moment`."""
+        return self.filter(Q(revoked_at=None), expires_at__gt=moment, user__is_active=True)

@@ -1,0 +1,106 @@
+"""Sign-up and API tokens."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import datetime, timedelta
+
+from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.signals import user_signed_up
+from controlplane.common.clock import now
+from controlplane.common.errors import Conflict, InvalidInput, NotFound
+
+TOKEN_PREFIX = "slw_"  # noqa: S105 - the visible mark of a token, not a secret
+LAST_USE_PRECISION = timedelta(minutes=1)
+USERNAME_RULE = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,58}[A-Za-z0-9_])?$")
+RESERVED_NAMES = {"me", "admin", "hub", "api", "v1", "docs", "static", "new", "settings", "accounts", "operator"}
+
+
+def sign_up(*, username: str, email: str, password: str) -> User:
+    """Create a user and, through `user_signed_up`, their personal workspace.
+
+    Raises `InvalidInput` (a name, address or password that will not do) and `Conflict` (taken).
+    """
+    check_username(username)
+    user = User(username=username, email=email.strip())
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise InvalidInput(
+            "password", "Choose another password: " + " ".join(error.messages), fields={"password": error.messages}
+        ) from error
+    if User.objects.filter(username__iexact=username).exists():
+        raise Conflict("username_taken", f"The name '{username}' is taken. Choose another one.", fields={"username": ["taken"]})
+    if User.objects.filter(email__iexact=user.email).exists():
+        raise Conflict("email_taken", "There is an account with this e-mail address. Log in instead.", fields={"email": ["taken"]})
+    user.password = make_password(password)
+    try:
+        with transaction.atomic():
+            user.save()
+            user_signed_up.send(sender=User, user=user)
+    except IntegrityError as error:
+        raise Conflict("username_taken", "Someone took this name or address a moment ago. Choose another one.") from error
+    return user
+
+
+def check_username(username: str) -> None:
+    """Refuse names that could not be part of a path, or that mean something else there."""
+    if not USERNAME_RULE.match(username):
+        raise InvalidInput(
+            "username",
+            "A user name has 1 to 60 letters, digits, '_', '.' or '-', begins with a letter or digit and does not end in '.' or '-'.",
+            fields={"username": ["not a valid name"]},
+        )
+    if username.lower() in RESERVED_NAMES:
+        raise Conflict("username_taken", f"The name '{username}' is reserved. Choose another one.", fields={"username": ["reserved"]})
+
+
+def verify_password(*, username: str, password: str) -> User | None:
+    """Return the active user with this name and password, or None; the time taken does not tell which was wrong."""
+    user = User.objects.filter(username__iexact=username, is_active=True).first()
+    if user is None:
+        make_password(password)
+        return None
+    return user if check_password(password, user.password) else None
+
+
+def create_token(*, user: User, name: str, ttl: timedelta) -> tuple[ApiToken, str]:
+    """Create a token that lives for `ttl`; return its row and the clear token, which is not kept."""
+    clear = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    token = ApiToken.objects.create(user=user, name=name, digest=token_digest(clear), prefix=clear[:8], expires_at=now() + ttl)
+    return token, clear
+
+
+def token_digest(clear: str) -> str:
+    """Return the SHA-256 under which a token is kept."""
+    return hashlib.sha256(clear.encode()).hexdigest()
+
+
+def use_token(*, clear: str) -> ApiToken | None:
+    """Return the valid token and record its use (to the minute, so that reading does not write each time)."""
+    moment = now()
+    token = ApiToken.objects.valid_at(moment).select_related("user").filter(digest=token_digest(clear)).first()
+    if token is not None and used_long_ago(token, moment):
+        ApiToken.objects.filter(pk=token.pk).update(last_used_at=moment)
+        token.last_used_at = moment
+    return token
+
+
+def used_long_ago(token: ApiToken, moment: datetime) -> bool:
+    """Tell whether the recorded last use is older than its precision."""
+    return token.last_used_at is None or moment - token.last_used_at >= LAST_USE_PRECISION
+
+
+def revoke_token(*, actor: User, token_id: object) -> None:
+    """Revoke one of the actor's tokens at once. Raises `NotFound`; revoking twice is no error."""
+    tokens = ApiToken.objects.visible_to(actor).filter(pk=token_id)
+    if not tokens.exists():
+        raise NotFound("not_found", "You have no such token.")
+    tokens.filter(revoked_at=None).update(revoked_at=now())

@@ -1,0 +1,156 @@
+"""What can be done with projects and workflows."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from controlplane.accounts.models import User
+from controlplane.common.errors import Conflict, InvalidInput
+from controlplane.common.ids import uuid7
+from controlplane.common.lookup import visible_or_404
+from controlplane.common.objectstore import object_store
+from controlplane.projects.archive import CheckedArchive, check_archive
+from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
+from controlplane.projects.models import Project, Workflow, WorkflowVersion
+from controlplane.workspaces.models import Namespace, Visibility
+from controlplane.workspaces.permissions import Permission, require
+
+NAME_RULE = re.compile(r"^[A-Za-z0-9](?:[\w .-]{0,98}[\w-])?$", re.ASCII)
+
+
+def create_project(*, actor: User, namespace_id: UUID, name: str, description: str = "", visibility: str = Visibility.PRIVATE) -> Project:
+    """Create a project in a namespace. Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken)."""
+    namespace = visible_or_404(Namespace.objects.visible_to(actor), pk=namespace_id)
+    require(actor, Permission.PROJECT_CREATE, namespace)
+    check_project_name(name)
+    try:
+        with transaction.atomic():
+            return Project.objects.create(namespace=namespace, name=name, description=description, visibility=visibility)
+    except IntegrityError as error:
+        raise name_taken(name, namespace) from error
+
+
+def update_project(*, actor: User, project_id: UUID, **changes: str) -> Project:
+    """Change name, description or visibility."""
+    project = visible_project(actor, project_id)
+    require(actor, Permission.PROJECT_EDIT, project)
+    if "name" in changes:
+        check_project_name(changes["name"])
+    for field, value in changes.items():
+        setattr(project, field, value)
+    try:
+        with transaction.atomic():
+            project.save()
+    except IntegrityError as error:
+        raise name_taken(changes.get("name", ""), project.namespace) from error
+    return project
+
+
+def delete_project(*, actor: User, project_id: UUID) -> None:
+    """Delete an empty project. Raises `Conflict` naming the workflows that are still in it."""
+    project = visible_project(actor, project_id)
+    require(actor, Permission.PROJECT_DELETE, project)
+    try:
+        with transaction.atomic():
+            Project.objects.select_for_update().get(pk=project.pk)
+            project.delete()
+    except ProtectedError as error:
+        names = ", ".join(project.workflows.order_by("name").values_list("name", flat=True)[:10])
+        raise Conflict(
+            "project_not_empty", f"'{project.name}' still has workflows: {names}. Delete them first, each after its deployments."
+        ) from error
+
+
+def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workflow:
+    """Check an archive, store it, and make it the newest version of the workflow that it names.
+
+    Nothing is stored unless the check passes. Raises `InvalidInput` with what is wrong and where.
+    """
+    project = visible_project(actor, project_id)
+    require(actor, Permission.WORKFLOW_PUSH, project)
+    checked = check_archive(archive)
+    version_id = uuid7()
+    key = f"archives/{project.pk}/{version_id}.zip"
+    archive.seek(0)
+    object_store().put_file(key, archive, content_type="application/zip")
+    try:
+        return add_version(project, checked, key, actor, version_id)
+    except BaseException:
+        object_store().delete(key)
+        raise
+
+
+def add_version(project: Project, checked: CheckedArchive, key: str, actor: User, version_id: UUID) -> Workflow:
+    """Write the rows of a version: the workflow when the name is new, then the next number under its lock."""
+    with transaction.atomic():
+        workflow, _ = Workflow.objects.get_or_create(project=project, name=checked.name, defaults={"description": checked.description})
+        workflow = Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project").get(pk=workflow.pk)
+        newest = workflow.versions.order_by("-number").values_list("number", flat=True).first() or 0
+        workflow.current = WorkflowVersion.objects.create(
+            id=version_id,
+            workflow=workflow,
+            number=newest + 1,
+            data=checked.data,
+            plugins=list(checked.plugins),
+            archive_key=key,
+            archive_sha256=checked.sha256,
+            archive_size=checked.archive_size,
+            created_by=actor,
+        )
+        workflow.description = checked.description
+        workflow.save()
+    return workflow
+
+
+def delete_workflow(*, actor: User, workflow_id: UUID) -> None:
+    """Delete a workflow with all its versions. Raises `Conflict` while deployments run it."""
+    workflow = visible_or_404(Workflow.objects.visible_to(actor).select_related("project__namespace"), pk=workflow_id)
+    require(actor, Permission.WORKFLOW_DELETE, workflow.project)
+    keys = [key for key in workflow.versions.values_list("archive_key", flat=True) if not key.startswith(PREFIX)]
+    try:
+        with transaction.atomic():
+            workflow.delete()
+    except ProtectedError as error:
+        names = ", ".join(sorted(str(row) for row in error.protected_objects)[:10])
+        raise Conflict("workflow_deployed", f"'{workflow.name}' is still deployed: {names}. Delete these deployments first.") from error
+    for key in keys:
+        object_store().delete(key)
+
+
+def create_getting_started(*, user: User) -> Project:
+    """Create the project with the example workflows that every new user gets; its archives are shared, so no object is written."""
+    namespace = Namespace.objects.get(owner=user, parent=None, path=user.username)
+    project = Project.objects.create(
+        namespace=namespace,
+        name="Getting_started",
+        description="Example workflows. Deploy one, call its endpoint, then push your own.",
+    )
+    for name in GETTING_STARTED:
+        found = example(name)
+        add_version(project, found.checked, found.key, user, uuid7())
+    return project
+
+
+def visible_project(actor: User, project_id: UUID) -> Project:
+    """Return a project that the actor sees. Raises `NotFound`."""
+    return visible_or_404(Project.objects.visible_to(actor).select_related("namespace"), pk=project_id)
+
+
+def check_project_name(name: str) -> None:
+    """Refuse names that could not be part of a path."""
+    if not NAME_RULE.match(name):
+        raise InvalidInput(
+            "name",
+            "A project's name has 1 to 100 letters, digits, spaces, '_', '.' or '-', and begins with a letter or digit.",
+            fields={"name": ["not a valid name"]},
+        )
+
+
+def name_taken(name: str, namespace: Namespace) -> Conflict:
+    """Return the refusal for a second project of one name."""
+    return Conflict("name_taken", f"'{namespace.path}' already has a project '{name}'. Choose another name.", fields={"name": ["taken"]})

@@ -1,0 +1,31 @@
+"""Endpoint tokens of a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controlplane.accounts.keys import TOKEN_LIFE, endpoint_token
+from controlplane.accounts.models import User
+from controlplane.projects.models import Project
+from controlplane.workspaces.permissions import Permission, require
+
+
+def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, Any]:
+    """Return the answer of the token routes. Raises `PermissionDenied` for who may not call endpoints (or use storage) here."""
+    require(actor, Permission.ENDPOINT_CONSUME, project)
+    if storage:
+        require(actor, Permission.STORAGE_USE, project)
+    token = endpoint_token(user=actor, project_id=project.pk, storage=storage)
+    return {
+        "access_token": token,
+        "expires_in": int(TOKEN_LIFE.total_seconds()),
+        "token_type": "Bearer",
+        "scope": "openid consume",
+        "refresh_token": None,
+        "id_token": token,
+    }
+
+
+def wants_storage(value: str | None) -> bool:
+    """Read the `storage` flag of a query: clients send `true`, `True` or `1`."""
+    return (value or "").lower() in {"true", "1", "yes"}

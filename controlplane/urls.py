@@ -1,0 +1,22 @@
+"""Every route of the web process."""
+
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from controlplane.accounts.api.views import jwks
+from controlplane.api.health import healthz, home
+
+urlpatterns = [
+    path("", home, name="home"),
+    path("healthz", healthz, name="healthz"),
+    path(".well-known/jwks.json", jwks, name="jwks"),
+    path("v1/", include("controlplane.accounts.api.urls")),
+    path("v1/", include("controlplane.workspaces.api.urls")),
+    path("v1/", include("controlplane.projects.api.urls")),
+    path("v1/", include("deployments.api.urls")),
+    path("v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+]
+handler400 = "controlplane.api.errors.bad_request"
+handler404 = "controlplane.api.errors.not_found"
+handler500 = "controlplane.api.errors.server_error"
