@@ -1,0 +1,40 @@
+"""Fixtures that every room's tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from controlplane.accounts.models import User
+from tests.factories import make_token, make_user
+from tests.stack import stack
+
+__all__ = ["stack"]
+
+
+@pytest.fixture
+def user(db: None) -> User:
+    """A user with a personal namespace."""
+    return make_user()
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    """Another user, who has nothing to do with the first."""
+    return make_user()
+
+
+@pytest.fixture
+def api() -> Callable[..., APIClient]:
+    """Return `api(user)`: a client with a real token of the user; `api()` is nobody."""
+
+    def client(user: User | None = None, **extra: Any) -> APIClient:
+        made = APIClient(**extra)
+        if user is not None:
+            made.credentials(HTTP_AUTHORIZATION=f"Token {make_token(user)}")
+        return made
+
+    return client
