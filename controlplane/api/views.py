@@ -8,36 +8,11 @@ from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from rest_framework import serializers
-from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from controlplane.api.permissions import Access
 
-class Access(Enum):
-    """Who may call a method when no object decides: everyone, or everyone with a valid token."""
-
-    ANYONE = "anyone"
-    SIGNED_IN = "signed in"
-
-
-class Anyone(BasePermission):
-    """Lets everyone in (the API description)."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        """Return True."""
-        return True
-
-
-class DeclaredPermission(BasePermission):
-    """Default deny: the view must name the method in `permissions`; all but `Access.ANYONE` needs a signed-in user."""
-
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        """Tell whether the method is declared and, unless it is open to anyone, the caller is known."""
-        declared: Mapping[str, Enum] = getattr(view, "permissions", {})
-        needed = declared.get(request.method or "")
-        if request.method == "OPTIONS" or needed is Access.ANYONE:
-            return True
-        return needed is not None and bool(request.user and request.user.is_authenticated)
+__all__ = ["Access", "WorkspaceView", "no_content", "validated"]
 
 
 class WorkspaceView(APIView):

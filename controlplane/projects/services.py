@@ -99,7 +99,7 @@ def add_version(project: Project, checked: CheckedArchive, key: str, actor: User
             plugins=list(checked.plugins),
             archive_key=key,
             archive_sha256=checked.sha256,
-            archive_size=checked.archive_size,
+            archive_size=checked.size,
             created_by=actor,
         )
         workflow.description = checked.description
