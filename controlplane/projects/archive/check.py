@@ -32,7 +32,7 @@ class CheckedArchive:
     data: dict[str, Any]
     plugins: tuple[str, ...]
     files: int
-    archive_size: int
+    size: int
     """Bytes of the archive."""
     unpacked_size: int
     """Bytes of all its files."""
@@ -60,7 +60,7 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
         data=document,
         plugins=plugins,
         files=len(entries),
-        archive_size=size,
+        size=size,
         unpacked_size=sum(entry.size for entry in entries),
         sha256=sha256,
     )
