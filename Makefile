@@ -1,6 +1,6 @@
 # Slipway. `make help` lists the targets; README.md tells the story.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-PIP := -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps
+PIP := -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps --no-compile
 .DEFAULT_GOAL := help
 .PHONY: help demo test up lint bench locks
 

@@ -35,7 +35,7 @@ class UserManager(BaseUserManager["User"]):
 class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     """A person. Names are unique whatever their case, since they are the first part of paths."""
 
-    username = models.CharField(max_length=60)
+    username = models.CharField(max_length=60, unique=True)
     email = models.EmailField(max_length=254)
     first_name = models.CharField(max_length=100, blank=True, default="")
     last_name = models.CharField(max_length=100, blank=True, default="")
