@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from controlplane.accounts.models import User
 
 
-class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+class ApiTokenQuerySet(models.QuerySet[Any]):
     """Tokens, narrowed."""
 
     def visible_to(self, actor: User) -> ApiTokenQuerySet:

@@ -72,7 +72,7 @@ def page_of(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
         "count": serializers.IntegerField(help_text="Over all pages."),
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
-        "results": serializer(many=True),  # type: ignore[dict-item]
+        "results": serializer(many=True),
     }
     return inline_serializer(name, fields)
 

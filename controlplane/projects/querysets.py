@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controlplane.accounts.models import User
 
 
-class ProjectQuerySet(models.QuerySet["Project"]):
+class ProjectQuerySet(models.QuerySet[Any]):
     """Projects, narrowed."""
 
     def visible_to(self, actor: User) -> ProjectQuerySet:
@@ -19,7 +19,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.filter(Q(namespace__owner=actor) | Q(visibility="PUBLIC"))
 
 
-class WorkflowQuerySet(models.QuerySet["Workflow"]):
+class WorkflowQuerySet(models.QuerySet[Any]):
     """Workflows, narrowed."""
 
     def visible_to(self, actor: User) -> WorkflowQuerySet:
@@ -27,7 +27,7 @@ class WorkflowQuerySet(models.QuerySet["Workflow"]):
         return self.filter(Q(project__namespace__owner=actor) | Q(project__visibility="PUBLIC"))
 
 
-class WorkflowVersionQuerySet(models.QuerySet["WorkflowVersion"]):
+class WorkflowVersionQuerySet(models.QuerySet[Any]):
     """Versions, narrowed."""
 
     def visible_to(self, actor: User) -> WorkflowVersionQuerySet:

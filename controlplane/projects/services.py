@@ -88,8 +88,8 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
 def add_version(project: Project, checked: CheckedArchive, key: str, actor: User, version_id: UUID) -> Workflow:
     """Write the rows of a version: the workflow when the name is new, then the next number under its lock."""
     with transaction.atomic():
-        workflow, _ = Workflow.objects.get_or_create(project=project, name=checked.name, defaults={"description": checked.description})
-        workflow = Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project").get(pk=workflow.pk)
+        named, _ = Workflow.objects.get_or_create(project=project, name=checked.name, defaults={"description": checked.description})
+        workflow: Workflow = Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project").get(pk=named.pk)
         newest = workflow.versions.order_by("-number").values_list("number", flat=True).first() or 0
         workflow.current = WorkflowVersion.objects.create(
             id=version_id,
@@ -138,7 +138,8 @@ def create_getting_started(*, user: User) -> Project:
 
 def visible_project(actor: User, project_id: UUID) -> Project:
     """Return a project that the actor sees. Raises `NotFound`."""
-    return visible_or_404(Project.objects.visible_to(actor).select_related("namespace"), pk=project_id)
+    project: Project = visible_or_404(Project.objects.visible_to(actor).select_related("namespace"), pk=project_id)
+    return project
 
 
 def check_project_name(name: str) -> None:

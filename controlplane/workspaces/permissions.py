@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, cast
+from typing import Protocol
 
 from controlplane.accounts.models import User
 from controlplane.common.errors import PermissionDenied
@@ -51,4 +51,4 @@ def require(actor: User, permission: Permission, target: Namespace | InNamespace
 
 def namespace_of(target: Namespace | InNamespace) -> Namespace:
     """Return the namespace itself or the one that something belongs to."""
-    return target if isinstance(target, Namespace) else cast("InNamespace", target).namespace
+    return target if isinstance(target, Namespace) else target.namespace

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import Q
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controlplane.accounts.models import User
 
 
-class NamespaceQuerySet(models.QuerySet["Namespace"]):
+class NamespaceQuerySet(models.QuerySet[Any]):
     """Namespaces, narrowed."""
 
     def visible_to(self, actor: User) -> NamespaceQuerySet:

@@ -53,7 +53,7 @@ class SignUp(WorkspaceView):
         description="Creates the account, its personal workspace and a `Getting_started` project with example workflows.",
         request=SignUpInput,
         responses={201: MeOutput},
-        auth=[{}],
+        auth=[],
         examples=[
             OpenApiExample(
                 "Inès", {"username": "ines", "email": "ines@example.com", "password": "a long walk by the quay"}, request_only=True
@@ -105,7 +105,7 @@ class Me(WorkspaceView):
     @extend_schema(summary="Who am I", responses=MeOutput, examples=[OpenApiExample("Me", ME, response_only=True)])
     def get(self, request: Request) -> Response:
         """Show the caller."""
-        return Response(MeOutput(request.user, context={"request": request}).data)
+        return Response(MeOutput(actor_of(request), context={"request": request}).data)
 
 
 class TokenList(WorkspaceView):

@@ -25,4 +25,4 @@ class MemberOutput(serializers.Serializer[dict[str, str]]):
     url = serializers.URLField()
     username = serializers.CharField()
     role = serializers.ChoiceField(choices=[(role.value, role.value) for role in Role])
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
