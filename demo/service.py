@@ -1,0 +1,61 @@
+"""The whole service on free ports and a data folder of its own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_PATIENCE_S = 40
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where the running service answers."""
+
+    url: str
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_service(root: Path, data: Path) -> Iterator[Service]:
+    """Start `manage.py dev`, wait for its ready line, and stop it in the end."""
+    port, gateway_port = free_port(), free_port()
+    command = [sys.executable, "manage.py", "dev", "--data-dir", str(data), "--port", str(port), "--gateway-port", str(gateway_port)]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    try:
+        yield Service(url=wait_until_ready(process))
+    finally:
+        stop(process)
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> str:
+    """Read what the service prints until it says where it is ready; fail with its words when it ends instead."""
+    seen = []
+    assert process.stdout is not None  # noqa: S101 - opened above
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith("ready "):
+            return line.split()[1]
+    raise SystemExit("The service did not start. It said:\n" + "".join(seen))
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Interrupt like Ctrl-C; kill what does not end in time."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=STOP_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,76 @@
+"""Signing up."""
+
+from __future__ import annotations
+
+import pytest
+
+from controlplane.accounts.models import User
+from controlplane.projects.models import Project, Workflow, WorkflowVersion
+from controlplane.workspaces.models import Namespace
+from tests.factories import PASSWORD, make_user
+
+pytestmark = pytest.mark.django_db
+FORM = {"username": "ines", "email": "ines@example.com", "password": PASSWORD}
+
+
+def sign_up(api, **changes):
+    return api().post("/v1/accounts/signup/", {**FORM, **changes})
+
+
+def test_a_new_user_gets_a_workspace_and_example_workflows(api):
+    answer = sign_up(api)
+    assert answer.status_code == 201, answer.json()
+    assert answer.json()["username"] == "ines"
+    assert answer.json()["url"].startswith("http://testserver/v1/users/")
+    project = Project.objects.get()
+    assert project.path == "ines/Getting_started"
+    assert {workflow.name for workflow in project.workflows.all()} == {"blur", "edges", "histogram", "detect_objects"}
+    assert all(workflow.current and workflow.current.tag == "v1" for workflow in project.workflows.all())
+
+
+def test_the_password_is_hashed_with_argon2(api):
+    sign_up(api)
+    assert User.objects.get().password.startswith("argon2")
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"username": "a b"}, 400, "username"),
+        ({"username": "../etc"}, 400, "username"),
+        ({"username": ""}, 400, "invalid"),
+        ({"username": "Me"}, 409, "username_taken"),
+        ({"username": "x" * 61}, 400, "invalid"),
+        ({"username": "nul\x00"}, 400, "invalid"),
+        ({"email": "nonsense"}, 400, "invalid"),
+        ({"password": "12345678"}, 400, "password"),
+        ({"password": "short"}, 400, "password"),
+        ({"password": "ines@example.com"}, 400, "password"),
+    ],
+)
+def test_a_bad_form_is_refused_and_nothing_is_made(api, change, status, code):
+    answer = sign_up(api, **change)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["fields"]
+    assert not User.objects.exists()
+    assert not Namespace.objects.exists()
+
+
+@pytest.mark.parametrize("change", [{"email": "other@example.com"}, {"username": "INES", "email": "other@example.com"}, {"username": "other"}])
+def test_a_name_or_address_is_taken_whatever_its_case(api, change):
+    sign_up(api)
+    answer = sign_up(api, **{"email": "INES@example.com", **change})
+    assert answer.status_code == 409
+    assert User.objects.count() == 1
+
+
+def test_a_sign_up_that_fails_half_way_leaves_nothing(api, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("no disk")
+
+    monkeypatch.setattr("controlplane.projects.receivers.create_getting_started", fail)
+    with pytest.raises(RuntimeError):
+        make_user()
+    assert not User.objects.exists()
+    assert not Workflow.objects.exists()
+    assert not WorkflowVersion.objects.exists()
