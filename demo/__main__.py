@@ -9,10 +9,11 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.pictures import COINS
+
 from demo.clients import ROOT, Clients
 from demo.narrator import say, step
 from demo.service import running_service
-from tests.pictures import COINS
 
 FOLDER = ROOT / ".demo"
 EXAMPLE = ROOT / "controlplane" / "projects" / "examples" / "detect_objects"
@@ -108,7 +109,9 @@ def use(clients: Clients, endpoint: str) -> None:
     result = FOLDER / "result.jpg"
     with step("ikclient: run on a photograph of coins"):
         told = clients.script("run_picture.py", endpoint, str(COINS), str(result), NAME)
-    say(f"    {told['boxes']} objects found; first call {told['first_ms']:.0f} ms, median of {told['runs']} more {told['median_ms']:.1f} ms")
+    say(
+        f"    {told['boxes']} objects found; first call {told['first_ms']:.0f} ms, median of {told['runs']} more {told['median_ms']:.1f} ms"
+    )
     say(f"    result picture: {result}")
 
 

@@ -28,7 +28,9 @@ def main(endpoint: str, picture: str, result: str, task: str) -> None:
             client.run_task(picture, task_name=task)
             took.append(time.perf_counter() - began)
     boxes = draw(picture, result, found)
-    sys.stdout.write(json.dumps({"boxes": boxes, "first_ms": first * 1000, "median_ms": statistics.median(took) * 1000, "runs": RUNS}) + "\n")
+    sys.stdout.write(
+        json.dumps({"boxes": boxes, "first_ms": first * 1000, "median_ms": statistics.median(took) * 1000, "runs": RUNS}) + "\n"
+    )
 
 
 def draw(picture: str, result: str, found: dict[str, object]) -> int:

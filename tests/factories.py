@@ -8,12 +8,12 @@ from typing import Any
 
 from controlplane.accounts.models import User
 from controlplane.accounts.services import create_token, sign_up
+from controlplane.common.ids import uuid7
+from controlplane.common.objectstore import object_store
 from controlplane.projects.archive import check_archive, pack_folder
 from controlplane.projects.examples_catalogue import EXAMPLES
 from controlplane.projects.models import Project, Workflow
 from controlplane.projects.services import add_version
-from controlplane.common.ids import uuid7
-from controlplane.common.objectstore import object_store
 
 PASSWORD = "a long walk by the quay"
 COUNTER = itertools.count(1)

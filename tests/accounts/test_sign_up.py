@@ -56,7 +56,9 @@ def test_a_bad_form_is_refused_and_nothing_is_made(api, change, status, code):
     assert not Namespace.objects.exists()
 
 
-@pytest.mark.parametrize("change", [{"email": "other@example.com"}, {"username": "INES", "email": "other@example.com"}, {"username": "other"}])
+@pytest.mark.parametrize(
+    "change", [{"email": "other@example.com"}, {"username": "INES", "email": "other@example.com"}, {"username": "other"}]
+)
 def test_a_name_or_address_is_taken_whatever_its_case(api, change):
     sign_up(api)
     answer = sign_up(api, **{"email": "INES@example.com", **change})
