@@ -1,0 +1,87 @@
+"""Refusals of the gateway, beside those of the whole service, and the JSON envelope they all become."""
+
+from __future__ import annotations
+
+import msgspec
+
+from controlplane.common.errors import (
+    Conflict,
+    InvalidInput,
+    NotAuthenticated,
+    NotFound,
+    PaymentRequired,
+    PermissionDenied,
+    SlipwayError,
+    TooLarge,
+    Unavailable,
+    Unprocessable,
+)
+
+__all__ = [
+    "Busy",
+    "Conflict",
+    "InvalidInput",
+    "MethodNotAllowed",
+    "NotAuthenticated",
+    "NotFound",
+    "PaymentRequired",
+    "PermissionDenied",
+    "SlipwayError",
+    "StoreUnavailable",
+    "TooLarge",
+    "Unavailable",
+    "Unprocessable",
+    "UnsupportedMedia",
+    "envelope",
+    "error_headers",
+]
+
+
+class MethodNotAllowed(SlipwayError):
+    """The path exists, the method does not (405)."""
+
+    status = 405
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__("method_not_allowed", f"This address answers {allowed}.")
+        self.allowed = allowed
+
+
+class UnsupportedMedia(SlipwayError):
+    """The body is not JSON (415)."""
+
+    status = 415
+
+
+class Busy(Unavailable):
+    """Nothing is wrong, there is only too much of it: the caller should try again after `retry_after` seconds (503)."""
+
+    def __init__(self, code: str, detail: str, *, retry_after: int = 1) -> None:
+        super().__init__(code, detail)
+        self.retry_after = retry_after
+
+
+class StoreUnavailable(Busy):
+    """Valkey does not answer (503)."""
+
+    def __init__(self, detail: str = "The run store does not answer. Try again in a moment.") -> None:
+        super().__init__("store_unavailable", detail, retry_after=2)
+
+
+def envelope(error: SlipwayError, request_id: str) -> bytes:
+    """Return the JSON body of a refusal."""
+    content: dict[str, object] = {"code": error.code, "detail": error.detail, "request_id": request_id}
+    if error.fields:
+        content["fields"] = error.fields
+    return msgspec.json.encode(content)
+
+
+def error_headers(error: SlipwayError) -> list[tuple[bytes, bytes]]:
+    """Return the headers that belong to a refusal."""
+    if isinstance(error, MethodNotAllowed):
+        return [(b"allow", error.allowed.encode())]
+    if isinstance(error, Busy):
+        return [(b"retry-after", b"%d" % error.retry_after)]
+    if isinstance(error, NotAuthenticated):
+        return [(b"www-authenticate", b'Bearer realm="endpoint"')]
+    return []

@@ -1,0 +1,22 @@
+-- Tell the state of a run to someone who asks for it, who thereby shows that they know of it: from now on it is charged.
+-- KEYS record, usage stream
+-- ARGV id, gateway that waits (empty: nobody waits), waiting TTL ms
+-- Returns {} for an unknown run, else {state, about, accepted ms, result kind, result, duration ms}.
+local found = redis.call('HMGET', KEYS[1], 'state', 'about', 'accepted', 'result_kind', 'result', 'duration', 'answered', 'unpaid')
+if not found[1] then
+  return {}
+end
+if found[1] == 'PENDING' then
+  if found[7] ~= '1' then
+    redis.call('HSET', KEYS[1], 'answered', '1')
+  end
+  if ARGV[2] ~= '' then
+    local waiting = 'sw:run:' .. ARGV[1] .. ':waiting'
+    redis.call('SADD', waiting, ARGV[2])
+    redis.call('PEXPIRE', waiting, ARGV[3])
+  end
+elseif found[8] then
+  redis.call('XADD', KEYS[2], '*', unpack(cjson.decode(found[8])))
+  redis.call('HDEL', KEYS[1], 'unpaid')
+end
+return {found[1], found[2], found[3], found[4] or '', found[5] or '', found[6] or '0'}

@@ -1,0 +1,373 @@
+"""Runs from their acceptance to their end: accepted once, ended once, through the death of any one process.
+
+Order of things (docs/gateway.md has the whole picture): the record is written and the runtime asked at the same time; the caller is answered when
+both said yes; the run is ended only after that answer was written, so that nobody is charged for a run that no caller knows of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from controlplane.common.ids import uuid7
+from gateway.advice import ENDED, Advice, Durations, advise
+from gateway.budget import Budget, Reservation
+from gateway.driver import Driver
+from gateway.ends import Ends
+from gateway.errors import Busy, Conflict, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
+from gateway.gate import Gate
+from gateway.objects import Objects
+from gateway.routes import Route, RouteTable
+from gateway.run import Admission, Outcome, Run, State, Verdict, Where, failure, now_ms
+from gateway.runtime_client import Runtimes
+from gateway.settings import Settings
+from gateway.store import RunStore, Seen, Taken
+from gateway.valkey import ReplyError
+
+logger = logging.getLogger("gateway.runs")
+
+HASH_IN_THREAD = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A run as its caller may see it. `content`: the JSON of results, or of the error, of an ended run."""
+
+    run_id: str
+    state: State
+    advice: Advice
+    content: bytes = b""
+
+
+class Runs:
+    """All runs of this gateway process."""
+
+    def __init__(self, settings: Settings, objects: Objects) -> None:
+        self.settings = settings
+        self.gateway = secrets.token_hex(8)
+        self.objects = objects
+        self.budget = Budget(settings.payload_memory)
+        self.live: dict[str, Run] = {}
+        self.ends = Ends(settings.result_memory)
+        self.durations = Durations()
+        self.runtimes = Runtimes(max_reply=settings.max_reply)
+        self.crowding = 0.0
+        self.draining = False
+        self.settled_at = 0.0
+        self.store: RunStore
+        self.driver: Driver
+        self._waiting: dict[str, Gate] = {}
+        self._background: set[asyncio.Task[None]] = set()
+
+    def attach(self, store: RunStore, routes: RouteTable) -> None:
+        """Connect the parts that know each other."""
+        self.store = store
+        self.driver = Driver(self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move)
+
+    # Accepting
+
+    async def accept(self, route: Route, body: bytes, reservation: Reservation, *, storage_token: str, run_id: str | None) -> View:
+        """Accept a run, or find the one that was accepted with the same id before.
+
+        The caller opens `answered` of the live run after it wrote its answer. Raises `Busy`, `Conflict`, `InvalidInput`, `Unprocessable`,
+        `StoreUnavailable`; then no run exists.
+        """
+        run = self._new_run(route, body, reservation, storage_token, run_id or str(uuid7()))
+        if run_id is not None:
+            run.digest = await digest_of(body)
+            if (known := self._find_here(run_id)) is not None:
+                reservation.release()
+                return self._same_run(known, run)
+        replica = self.driver.choose(route)
+        run.replica = replica.id if replica else ""
+        run.where = Where.RECORD if len(body) <= self.settings.inline_payload else Where.COPIES
+        self.live[run.id] = run
+        try:
+            if run_id is not None and (taken := await self.store.accept(run)) is not None:
+                self._drop(run)
+                return await self._taken(taken, run)
+            run.task = asyncio.create_task(self._bring_to_end(run))
+            if run_id is None:
+                await self.store.accept(run)
+            run.recorded = True
+            await self._await_admission(run)
+        except BaseException:
+            await self._abandon(run)
+            raise
+        return View(run.id, State.PENDING, self._advise(run.about.deployment, run.elapsed))
+
+    def _new_run(self, route: Route, body: bytes, reservation: Reservation, storage_token: str, run_id: str) -> Run:
+        return Run(
+            id=run_id,
+            about=route.about,
+            about_json=route.about_json,
+            body=body,
+            where=Where.RECORD,
+            digest="",
+            storage_token=storage_token,
+            accepted_ms=now_ms(),
+            reservation=reservation,
+        )
+
+    def _find_here(self, run_id: str) -> Run | None:
+        if (run := self.live.get(run_id)) is not None:
+            return run
+        ended = self.ends.get(run_id)
+        return ended[0] if ended else None
+
+    def _same_run(self, known: Run, asked: Run) -> View:
+        check_same(known.about.deployment, known.digest, asked)
+        known.charge = True
+        state = known.outcome.state if known.outcome and known.done.is_open else State.PENDING
+        return View(known.id, state, self._advise(known.about.deployment, known.elapsed))
+
+    async def _taken(self, taken: Taken, asked: Run) -> View:
+        check_same(taken.about.deployment, taken.digest, asked)
+        seen = await self.store.look(asked.id, wait=False)
+        if seen is None or seen.state is State.PENDING:
+            return View(asked.id, State.PENDING, self._advise(taken.about.deployment, 0.0))
+        return View(asked.id, seen.state, ENDED)
+
+    async def _await_admission(self, run: Run) -> None:
+        """Wait for the runtime's first word; without one put the payload where it is safe."""
+        if not run.admitted.is_open:
+            await run.admitted.wait(self.settings.receipt_wait)
+        admission = run.admit(Admission(Verdict.DEFERRED))
+        if admission.verdict is Verdict.BUSY:
+            raise Busy("busy", "All replicas of this deployment have a full queue. Try again in a moment, or use a larger size.")
+        if admission.verdict is Verdict.REFUSED:
+            kind = InvalidInput if admission.status == 400 else Unprocessable
+            raise kind(admission.code, admission.detail)
+        if admission.verdict is Verdict.DEFERRED:
+            check_envelope(run.body)
+            if run.where is Where.COPIES:
+                await self._put_payload_away(run)
+
+    async def _put_payload_away(self, run: Run) -> None:
+        if len(run.body) <= self.settings.valkey_payload or not self.objects.enabled:
+            run.where = Where.RECORD
+        else:
+            key = f"runs/{run.id}/input"
+            await self.objects.put(key, run.body)
+            run.payload_key = key
+            run.where = Where.OBJECT
+        await self.store.place(run)
+
+    async def _abandon(self, run: Run) -> None:
+        """The caller is told that there is no run: make that true. What cannot be removed now is never charged."""
+        if run.task is not None:
+            run.task.cancel()
+        if run.recorded:
+            self.in_background(self.store.discard(run))
+        self._drop(run)
+
+    def _drop(self, run: Run) -> None:
+        self.live.pop(run.id, None)
+        if run.reservation is not None:
+            run.reservation.release()
+        run.done.open()
+
+    def answer_written(self, run_id: str, *, written: bool) -> None:
+        """The request that made a run was answered (or its caller went away): now the run may end."""
+        run = self.live.get(run_id)
+        if run is not None and not run.adopted:
+            run.charge = run.charge or written
+            run.answered.open()
+
+    # Ending
+
+    def adopt(self, run: Run) -> None:
+        """Take over a run whose gateway died."""
+        if run.id in self.live:
+            return
+        run.answered.open()
+        run.admit(Admission(Verdict.DEFERRED))
+        self.live[run.id] = run
+        run.task = asyncio.create_task(self._bring_to_end(run))
+
+    async def _bring_to_end(self, run: Run) -> None:
+        try:
+            outcome = await self.driver.drive(run)
+        except Exception:
+            logger.exception("Run %s failed in the gateway", run.id)
+            outcome = failure("internal_error", "The gateway failed to carry out this run. Send it again.")
+        if outcome is not None:
+            await run.answered.wait()
+            await self._finish(run, await self._put_result_away(run, outcome))
+
+    async def _put_result_away(self, run: Run, outcome: Outcome) -> Outcome:
+        if len(outcome.content) <= self.settings.valkey_result or not self.objects.enabled:
+            return outcome
+        key = f"runs/{run.id}/result"
+        for pause in (0.2, 1.0, 3.0):
+            try:
+                await self.objects.put(key, outcome.content)
+            except SlipwayError as error:
+                logger.warning("Cannot store the result of run %s: %s", run.id, error)
+                await asyncio.sleep(pause)
+            else:
+                return Outcome(outcome.state, outcome.duration_ms, outcome.content, outcome.ended_ms, key)
+        return failure("result_not_stored", "The results could not be stored. Send the run again.", duration_ms=outcome.duration_ms)
+
+    async def _finish(self, run: Run, outcome: Outcome) -> None:
+        while True:
+            charged = run.charge
+            try:
+                ended_here = await self.store.finish(run, outcome)
+            except (StoreUnavailable, ReplyError) as error:
+                logger.warning("Run %s has ended but cannot be written yet: %s", run.id, error)
+                await asyncio.sleep(0.5)
+            else:
+                break
+        run.outcome = outcome
+        run.body = b""
+        if ended_here and charged:
+            self.ends.add(run, outcome)
+        if outcome.state is State.SUCCESS:
+            self.durations.add(run.about.deployment, run.elapsed * 1000)
+        self._drop(run)
+        if run.where is Where.OBJECT:
+            self.in_background(self.objects.delete(run.payload_key))
+
+    def _note_move(self, run: Run) -> None:
+        if run.recorded:
+            self.in_background(self.store.place(run))
+
+    # Looking
+
+    async def look(self, run_id: str, deployment: str, *, hold: float) -> View:
+        """Return a run of a deployment, waiting at most `hold` seconds for its end. Raises `NotFound`, `StoreUnavailable`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + hold
+        while True:
+            left = 0.0 if self.draining else deadline - loop.time()
+            run = self.live.get(run_id)
+            if run is not None:
+                check_deployment(run.about.deployment, deployment)
+                run.charge = run.charge or run.adopted
+                if left <= 0:
+                    return View(run_id, State.PENDING, self._advise(deployment, run.elapsed))
+                await run.done.wait(left)
+                continue
+            if (ended := self.ends.get(run_id)) is not None:
+                check_deployment(ended[0].about.deployment, deployment)
+                return View(run_id, ended[1].state, ENDED, ended[1].content)
+            view = await self._look_in_store(run_id, deployment, left)
+            if view is not None:
+                return view
+
+    async def _look_in_store(self, run_id: str, deployment: str, left: float) -> View | None:
+        """Read the record; None: something happened meanwhile, look again."""
+        gate = self._waiting.setdefault(run_id, Gate())
+        gate.users += 1
+        try:
+            seen = await self.store.look(run_id, wait=left > 0)
+            if seen is None:
+                await self._wait_if_unsettled(gate)
+                return None
+            check_deployment(seen.about.deployment, deployment)
+            if seen.state is not State.PENDING:
+                return View(run_id, seen.state, ENDED, await self._content(seen))
+            if left <= 0:
+                return View(run_id, State.PENDING, self._advise(deployment, max(0, now_ms() - seen.accepted_ms) / 1000))
+            await gate.wait(left)
+            return None
+        finally:
+            gate.users -= 1
+            if not gate.users and self._waiting.get(run_id) is gate:
+                del self._waiting[run_id]
+
+    async def _wait_if_unsettled(self, gate: Gate) -> None:
+        """There is no such record. After Valkey lost data, wait until all gateways have written their live runs again."""
+        left = self.settled_at - asyncio.get_running_loop().time()
+        if left <= 0 or self.draining:
+            raise NotFound("run_unknown", "There is no run with this id, or its results are older than an hour.")
+        await gate.wait(min(left, 0.2))
+
+    async def _content(self, seen: Seen) -> bytes:
+        return await self.objects.get(seen.result.decode()) if seen.result_kind == "object" else seen.result
+
+    def wake(self, run_id: str) -> None:
+        """Another gateway ended a run that somebody here waits for."""
+        if (gate := self._waiting.pop(run_id, None)) is not None:
+            gate.open()
+
+    def wake_all(self) -> None:
+        """Wake-ups may have been missed: let everybody look again."""
+        for run_id in list(self._waiting):
+            self.wake(run_id)
+
+    def drain(self) -> None:
+        """Answer all who wait now: this process will end."""
+        self.draining = True
+        self.wake_all()
+        for run in self.live.values():
+            run.done.poke()
+
+    async def wait_until_idle(self, limit: float) -> None:
+        """Wait at most `limit` seconds for all live runs to end."""
+        deadline = asyncio.get_running_loop().time() + limit
+        for run in list(self.live.values()):
+            await run.done.wait(max(0.0, deadline - asyncio.get_running_loop().time()))
+
+    def _advise(self, deployment: str, elapsed: float) -> Advice:
+        return advise(self.durations.recent(deployment), elapsed * 1000, self.crowding)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for; its failure is logged."""
+        task = asyncio.create_task(_logged(work))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except (SlipwayError, ReplyError) as error:
+        logger.warning("Background work failed: %s", error)
+
+
+async def digest_of(body: bytes) -> str:
+    """Return a digest that tells two bodies apart; a large one is hashed in a thread."""
+
+    def hashed() -> str:
+        return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+    return await asyncio.to_thread(hashed) if len(body) > HASH_IN_THREAD else hashed()
+
+
+class _Envelope(msgspec.Struct):
+    inputs: list[msgspec.Raw]
+    outputs: list[msgspec.Raw]
+    parameters: list[msgspec.Raw] = []
+
+
+def check_envelope(body: bytes) -> None:
+    """Check the outer form of a request that no runtime has looked at yet. Raises `InvalidInput`, `Unprocessable`."""
+    try:
+        msgspec.json.decode(body, type=_Envelope)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(
+            "invalid_request", f"The body must be an object with the lists inputs, outputs and parameters: {error}"
+        ) from error
+    except msgspec.DecodeError as error:
+        raise InvalidInput("invalid_json", f"The body is not JSON: {error}") from error
+
+
+def check_same(deployment: str, digest: str, asked: Run) -> None:
+    """Raise `Conflict` unless a run id that is sent again comes with the same body to the same deployment."""
+    if deployment != asked.about.deployment or not digest or digest != asked.digest:
+        raise Conflict("run_id_reused", "This run id belongs to another request. Use a new UUIDv7 for each run.")
+
+
+def check_deployment(actual: str, asked: str) -> None:
+    """Raise `NotFound` for a run of another deployment."""
+    if actual != asked:
+        raise NotFound("run_unknown", "There is no run with this id at this endpoint.")
