@@ -49,7 +49,8 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
         size, sha256 = _measure(stream, limits=limits)
         entries = list_entries(stream, read_directory(stream, size=size, limits=limits), limits=limits)
         document = read_document(_read_workflow_file(stream, entries, limits=limits), limits=limits)
-        name, description, plugins = check_workflow(document, frozenset(entry.name for entry in entries), limits=limits)
+        files = frozenset(entry.name for entry in entries if not entry.is_folder)
+        name, description, plugins = check_workflow(document, files, limits=limits)
         for entry in entries:
             check_member(stream, entry)
     finally:
@@ -59,7 +60,7 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
         description=description,
         data=document,
         plugins=plugins,
-        files=len(entries),
+        files=len(files),
         size=size,
         unpacked_size=sum(entry.size for entry in entries),
         sha256=sha256,

@@ -21,9 +21,10 @@ _LOCAL = struct.Struct("<4s5H3L2H")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of the archive (never a folder); sizes and the position of its packed data are in bytes."""
+    """One file or folder of the archive; sizes and the position of its packed data are in bytes."""
 
     name: str
+    is_folder: bool
     size: int
     packed_size: int
     is_deflated: bool
@@ -32,7 +33,7 @@ class Entry:
 
 
 def list_entries(stream: BinaryIO, directory: Directory, *, limits: ArchiveLimits) -> list[Entry]:
-    """All files in the order of their data: safely named, of sane sizes, none overlapping another.
+    """All entries in the order of their data: safely named, of sane sizes, none overlapping another.
 
     Raises InvalidInput with the codes of this module and of `names`.
     """
@@ -54,8 +55,7 @@ def list_entries(stream: BinaryIO, directory: Directory, *, limits: ArchiveLimit
         if end > directory.offset:
             raise InvalidInput("zip_broken", f"The data of {quoted(info.filename)} runs past the end of the files. Pack the archive again.")
         is_deflated = info.compress_type == zipfile.ZIP_DEFLATED
-        if not info.is_dir():
-            found.append(Entry(info.filename, info.file_size, info.compress_size, is_deflated, info.CRC, position))
+        found.append(Entry(info.filename, info.is_dir(), info.file_size, info.compress_size, is_deflated, info.CRC, position))
     return found
 
 
