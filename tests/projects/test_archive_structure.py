@@ -278,6 +278,7 @@ def test_what_the_engine_runs_is_accepted(case: str) -> None:
 def test_a_workflow_without_a_name_gets_the_one_that_the_engine_gives(change: Change) -> None:
     checked = check_archive(io.BytesIO(pushed(changed(change))))
     assert (checked.name, checked.description) == ("Untitled", "")
+    assert checked.data["metadata"] == {"name": "Untitled"}
 
 
 def test_one_refusal_tells_of_everything_that_is_wrong() -> None:

@@ -25,7 +25,10 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CheckedArchive:
-    """A push that passed. `data` is workflow.json as written; `plugins` are the folders of the plugins that its tasks use."""
+    """A push that passed; `plugins` are the folders of the plugins that its tasks use.
+
+    `data` is workflow.json as written, but `metadata.name` is always there: public clients fail on a workflow without it.
+    """
 
     name: str
     description: str
@@ -58,7 +61,7 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
     return CheckedArchive(
         name=name,
         description=description,
-        data=document,
+        data={**document, "metadata": {**document.get("metadata", {}), "name": name}},
         plugins=plugins,
         files=len(files),
         size=size,
