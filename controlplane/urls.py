@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from controlplane.accounts.api.views import jwks
 from controlplane.api.health import healthz, home
+from deployments.api.token_views import EndpointToken
 
 urlpatterns = [
     path("", home, name="home"),
@@ -13,6 +14,7 @@ urlpatterns = [
     path("v1/", include("controlplane.accounts.api.urls")),
     path("v1/", include("controlplane.workspaces.api.urls")),
     path("v1/", include("controlplane.projects.api.urls")),
+    path("v1/projects/jwt/", EndpointToken.as_view(), name="endpoint-token"),
     path("v1/", include("deployments.api.urls")),
     path("v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),

@@ -41,8 +41,8 @@ class Clients:
             raise SystemExit(f"ikcli login printed no token:\n{told}")
         self.environment["IKOMIA_TOKEN"] = found.group()
 
-    def script(self, name: str, *arguments: str) -> dict[str, Any]:
-        """Run one of our scripts with the client library's interpreter; return the JSON of its last line."""
+    def script(self, name: str | Path, *arguments: str) -> dict[str, Any]:
+        """Run a script (of this folder, or by its path) with the client library's interpreter; return the JSON of its last line."""
         lines = self.run([str(CLIENTS / "python"), str(Path(__file__).parent / name), *arguments]).strip().splitlines()
         answer: dict[str, Any] = json.loads(lines[-1])
         return answer

@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 STOP_PATIENCE_S = 40
+Step = Callable[[str], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -29,15 +30,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_service(root: Path, data: Path) -> Iterator[Service]:
-    """Start `manage.py dev`, wait for its ready line, and stop it in the end."""
+def running_service(root: Path, data: Path, step: Step) -> Iterator[Service]:
+    """Start `manage.py dev`, wait for its ready line, and stop it in the end; `step(title)` tells both."""
     port, gateway_port = free_port(), free_port()
     command = [sys.executable, "manage.py", "dev", "--data-dir", str(data), "--port", str(port), "--gateway-port", str(gateway_port)]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
-        yield Service(url=wait_until_ready(process))
+        with step("start the service (PostgreSQL, Valkey, S3, web, gateway, worker)"):
+            url = wait_until_ready(process)
+        yield Service(url=url)
     finally:
-        stop(process)
+        with step("stop everything"):
+            stop(process)
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> str:

@@ -1,0 +1,35 @@
+"""Run every bench and print the figures. Timings of a shared machine are noise: compare within one run."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+
+from bench.main_job import main_job_figures
+from bench.report import print_figures
+from demo.clients import ROOT
+from demo.journey import Journey
+from demo.narrator import say, step
+from demo.service import running_service
+
+FOLDER = ROOT / ".demo" / "bench"
+
+
+def main() -> None:
+    """Measure the whole service, then the gateway alone against its goals and a comparable server."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    home = FOLDER / "home"
+    home.mkdir(parents=True)
+    with running_service(ROOT, FOLDER / "data", step) as service:
+        journey = Journey(service.url, home)
+        journey.sign_in()
+        with step("the main job"):
+            figures = main_job_figures(journey)
+    print_figures(figures)
+    say()
+    subprocess.run([sys.executable, "-m", "bench.gateway_overhead"], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
