@@ -1,0 +1,66 @@
+"""Examples shown with the operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ORIGIN = "http://127.0.0.1:8000/v1"
+DEPLOYMENT: dict[str, Any] = {
+    "url": f"{ORIGIN}/deployments/0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c21/",
+    "uid": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c21",
+    "workflow": f"{ORIGIN}/workflows/0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c20/",
+    "provider": "AWS",
+    "region": "FRANCE",
+    "flavour": "CLUSTER",
+    "size": "M",
+    "tag": "v2",
+    "outdated": False,
+    "status": "RUNNING",
+    "status_since": "2026-03-02T09:00:02.100000Z",
+    "reason": {"code": "", "detail": "The endpoint serves runs.", "next": "It stays so until you update, resize or delete it."},
+    "endpoint": "http://127.0.0.1:8100/dq7m2x4kp9r3t6v8wyza",
+    "backend": "local",
+    "isolation": {"sandbox": "bubblewrap", "user": "own", "limits": "cgroup-v2"},
+    "created_at": "2026-03-02T09:00:00Z",
+    "updated_at": "2026-03-02T09:00:02.100000Z",
+}
+QUEUED: dict[str, Any] = {
+    **DEPLOYMENT,
+    "status": "QUEUED",
+    "isolation": {},
+    "reason": {"code": "", "detail": "Accepted; work starts in a moment.", "next": "Building"},
+}
+UPDATING: dict[str, Any] = {**DEPLOYMENT, "tag": "v3", "size": "L"}
+REQUEST = {"provider": "AWS", "region": "FRANCE", "flavour": "CLUSTER", "size": "M"}
+OFFER: dict[str, Any] = {
+    "provider": "AWS",
+    "flavour": "SERVERLESS",
+    "size": "S",
+    "product": "AWS SERVERLESS S",
+    "vcpu": 3,
+    "ram_mb": 4096,
+    "disk_gb": 0,
+    "ephemeral_mb": 512,
+    "gpu": "",
+    "regions": ["FRANCE", "GERMANY", "IRELAND"],
+    "price": {"micro_credits": 829, "unit": "ms", "credits_per_second": "0.829"},
+    "available": True,
+    "unavailable_reason": "",
+    "backend": "local",
+}
+LOGS: dict[str, Any] = {
+    "logs": [
+        {
+            "timestamp": 1772442002100,
+            "level": "INFO",
+            "source": "run",
+            "message": "run 0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c31 succeeded in 12.3 ms",
+            "run": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c31",
+            "duration_ms": 12.3,
+        }
+    ],
+    "end": 1772442002100,
+}
+USAGE: list[dict[str, Any]] = [
+    {"product": {"name": "AWS CLUSTER M", "unit": "HIT"}, "hits": {"total": 3, "data": {"1772441940000": 2, "1772442000000": 1}}}
+]

@@ -1,0 +1,183 @@
+"""Routes of deployments and offers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from controlplane.accounts.api.actors import actor_of
+from controlplane.api.pagination import paged
+from controlplane.api.schema import page_example, page_of
+from controlplane.api.views import Access, WorkspaceView, no_content, validated
+from controlplane.common import clock
+from controlplane.workspaces.permissions import Permission, require
+from deployments.api import examples
+from deployments.api.serializers import (
+    DeploymentChange,
+    DeploymentInput,
+    DeploymentOutput,
+    LogOutput,
+    LogQuery,
+    OfferOutput,
+    UsageOutput,
+    UsageQuery,
+    moment,
+)
+from deployments.models import Deployment
+from deployments.offers import FLAVOURS, PROVIDERS, REGIONS, canonical_provider, offers
+from deployments.selectors import read_log, usage_by_product
+from deployments.services import delete_deployment, project_of, request_deployment, update_deployment, visible_deployment, visible_workflow
+
+DAY = timedelta(days=1)
+
+
+class OfferList(WorkspaceView):
+    """The catalogue."""
+
+    permissions = {"GET": Access.SIGNED_IN}
+
+    @extend_schema(
+        summary="List offers",
+        description="What workflows can be deployed on, with prices. `backend` tells who serves it.",
+        responses=OfferOutput(many=True),
+        examples=[OpenApiExample("An offer", examples.OFFER, response_only=True)],
+    )
+    def get(self, request: Request) -> Response:
+        """List the catalogue in its order."""
+        return Response(OfferOutput(list(offers()), many=True).data)
+
+
+class WorkflowDeploymentList(WorkspaceView):
+    """Deployments of a workflow."""
+
+    permissions = {"GET": Permission.DEPLOYMENT_READ, "POST": Permission.DEPLOYMENT_CREATE}
+
+    @extend_schema(
+        summary="List deployments of a workflow",
+        parameters=[
+            OpenApiParameter("provider", str, enum=PROVIDERS),
+            OpenApiParameter("region", str, enum=REGIONS),
+            OpenApiParameter("flavour", str, enum=FLAVOURS),
+        ],
+        responses=page_of(DeploymentOutput),
+        examples=[page_example(examples.DEPLOYMENT)],
+    )
+    def get(self, request: Request, workflow_id: UUID) -> Response:
+        """List deployments, oldest first."""
+        workflow = visible_workflow(actor_of(request), workflow_id)
+        require(actor_of(request), Permission.DEPLOYMENT_READ, workflow.project)
+        rows = Deployment.objects.filter(workflow=workflow).select_related("workflow", "wanted_version").order_by("created_at")
+        for name in ("provider", "region", "flavour"):
+            if value := request.query_params.get(name):
+                wanted = canonical_provider(value) if name == "provider" else value.upper()
+                rows = rows.none() if "\x00" in wanted else rows.filter(**{name: wanted})
+        return paged(self, rows, DeploymentOutput)
+
+    @extend_schema(
+        summary="Deploy a workflow",
+        description="Deploys the newest version. The answer comes at once with the endpoint's URL; it serves when the status is RUNNING.",
+        request=DeploymentInput,
+        responses={201: DeploymentOutput},
+        examples=[
+            OpenApiExample("A CPU instance in France", examples.REQUEST, request_only=True),
+            OpenApiExample("Queued", examples.QUEUED, response_only=True, status_codes=["201"]),
+        ],
+    )
+    def post(self, request: Request, workflow_id: UUID) -> Response:
+        """Deploy."""
+        deployment = request_deployment(actor=actor_of(request), workflow_id=workflow_id, **validated(DeploymentInput, request.data))
+        return Response(DeploymentOutput(deployment, context={"request": request}).data, status=201)
+
+
+class DeploymentDetail(WorkspaceView):
+    """One deployment."""
+
+    permissions = {"GET": Permission.DEPLOYMENT_READ, "PUT": Permission.DEPLOYMENT_EDIT, "DELETE": Permission.DEPLOYMENT_DELETE}
+
+    @extend_schema(
+        summary="Show a deployment",
+        responses=DeploymentOutput,
+        examples=[OpenApiExample("Running", examples.DEPLOYMENT, response_only=True)],
+    )
+    def get(self, request: Request, deployment_id: UUID) -> Response:
+        """Show a deployment."""
+        return Response(DeploymentOutput(readable(request, deployment_id), context={"request": request}).data)
+
+    @extend_schema(
+        summary="Update or resize a deployment",
+        description="Brings it to the workflow's newest version and the given size; after an ERROR it tries again. The former version serves "
+        "until the new one is healthy, and goes on serving if it fails (the reason is shown). Read-only fields in the body are ignored.",
+        request=DeploymentChange,
+        responses=DeploymentOutput,
+        examples=[
+            OpenApiExample("Larger", {"size": "L"}, request_only=True),
+            OpenApiExample("Wanted", examples.UPDATING, response_only=True),
+        ],
+    )
+    def put(self, request: Request, deployment_id: UUID) -> Response:
+        """Update."""
+        changes = validated(DeploymentChange, request.data)
+        deployment = update_deployment(actor=actor_of(request), deployment_id=deployment_id, **changes)
+        return Response(DeploymentOutput(deployment, context={"request": request}).data)
+
+    @extend_schema(
+        summary="Delete a deployment",
+        description="The endpoint closes at once; runs in hand have 20 seconds to finish. The row disappears when the infrastructure is gone.",
+        responses={204: None},
+    )
+    def delete(self, request: Request, deployment_id: UUID) -> HttpResponse:
+        """Delete."""
+        delete_deployment(actor=actor_of(request), deployment_id=deployment_id)
+        return no_content()
+
+
+class DeploymentLogs(WorkspaceView):
+    """What builds and runs of a deployment wrote."""
+
+    permissions = {"GET": Permission.DEPLOYMENT_READ}
+
+    @extend_schema(
+        summary="Read the logs of a deployment",
+        parameters=[LogQuery],
+        responses=LogOutput,
+        examples=[OpenApiExample("A run", examples.LOGS, response_only=True)],
+    )
+    def get(self, request: Request, deployment_id: UUID) -> Response:
+        """Read lines: from `start` on, or the newest without one."""
+        query = {"start": None, "end": None, "level": None, **validated(LogQuery, request.query_params)}
+        return Response(LogOutput(read_log(readable(request, deployment_id), **query)).data)
+
+
+class DeploymentUsage(WorkspaceView):
+    """How often a deployment was called."""
+
+    permissions = {"GET": Permission.DEPLOYMENT_READ}
+
+    @extend_schema(
+        summary="Count the runs of a deployment",
+        parameters=[
+            OpenApiParameter("from", int, description="Milliseconds since 1970; a day before `to` if left out."),
+            OpenApiParameter("to", int, description="Milliseconds since 1970, its bucket included; now if left out."),
+        ],
+        responses=UsageOutput(many=True),
+        examples=[OpenApiExample("Three runs", examples.USAGE[0], response_only=True)],
+    )
+    def get(self, request: Request, deployment_id: UUID) -> Response:
+        """Count runs by product and minute, hour or day."""
+        query = validated(UsageQuery, request.query_params)
+        until = moment(query["to"]) if "to" in query else clock.now()
+        since = moment(query["from"]) if "from" in query else until - DAY
+        rows = usage_by_product(readable(request, deployment_id).pk, since=since, until=until)
+        return Response(UsageOutput(rows, many=True).data)
+
+
+def readable(request: Request, deployment_id: UUID) -> Deployment:
+    """Return a deployment that the caller sees and may read."""
+    deployment = visible_deployment(actor_of(request), deployment_id)
+    require(actor_of(request), Permission.DEPLOYMENT_READ, project_of(deployment))
+    return deployment

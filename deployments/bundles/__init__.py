@@ -1,0 +1,1 @@
+"""Bundles: a workflow version as one reproducible tar, named by its own digest."""

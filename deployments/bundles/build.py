@@ -1,0 +1,109 @@
+"""Building: archive → checked requirements → tar → object store → Bundle row with its log."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
+from controlplane.common.errors import NotFound
+from controlplane.common.objectstore import object_store
+from controlplane.projects.models import WorkflowVersion
+from deployments.bundles.layer import write_layer
+from deployments.bundles.requirements import check_requirements, installed_in, wanted_by_plugins
+from deployments.checkpoints import checkpoint
+from deployments.errors import BuildFailed
+from deployments.models import Bundle
+
+SPOOL_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class BuildLog:
+    """The lines of a build: [milliseconds since 1970, level, message]."""
+
+    lines: list[list[int | str]] = field(default_factory=list)
+
+    def note(self, message: str, level: str = "INFO") -> None:
+        """Add a line."""
+        self.lines.append([time.time_ns() // 1_000_000, level, message])
+
+
+def bundle_key(digest: str) -> str:
+    """Return where a bundle lies in the object store."""
+    return f"bundles/{digest}.tar"
+
+
+def built_bundle(version: WorkflowVersion) -> Bundle | None:
+    """Return the version's bundle if it has been built."""
+    found: Bundle | None = Bundle.objects.filter(version=version).exclude(digest="").first()
+    return found
+
+
+def build_bundle(version: WorkflowVersion) -> Bundle:
+    """Build a version and keep the log, whatever comes of it. Raises BuildFailed; `Unavailable` when the object store is down."""
+    log = BuildLog()
+    log.note(f"Building {version.workflow.name} {version.tag} (archive {version.archive_sha256[:12]}, {version.archive_size} bytes)")
+    try:
+        digest, size = build(version, log.note)
+    except BuildFailed as error:
+        log.note(str(error), "ERROR")
+        record(version, log, digest="", size=0, reason_code=error.reason.code, reason_detail=error.reason.detail)
+        raise
+    checkpoint("bundle_stored")
+    bundle = record(version, log, digest=digest, size=size, reason_code="", reason_detail="")
+    checkpoint("bundle_recorded")
+    return bundle
+
+
+def record(version: WorkflowVersion, log: BuildLog, **fields: str | int) -> Bundle:
+    """Write the Bundle row; a build that was made twice gives the same row."""
+    return Bundle.objects.update_or_create(version=version, defaults={"log": log.lines, **fields})[0]
+
+
+def build(version: WorkflowVersion, note: Callable[..., None]) -> tuple[str, int]:
+    """Make and store the tar; return its digest and size."""
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool, tempfile.SpooledTemporaryFile(SPOOL_BYTES) as layer:
+        with open_archive(version, spool) as archive:
+            check_plugins(archive, note)
+            digest, size = write_layer(archive, layer)
+        note(f"Bundle {digest[:12]}: {size} bytes")
+        if object_store().exists(bundle_key(digest)):
+            note("The object store has this bundle already")
+        else:
+            layer.seek(0)
+            object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar")
+            note("Stored")
+    return digest, size
+
+
+def open_archive(version: WorkflowVersion, spool: IO[bytes]) -> zipfile.ZipFile:
+    """Fetch the archive into `spool` and open it."""
+    try:
+        with object_store().open_stream(version.archive_key) as stream:
+            while data := stream.read(1024 * 1024):
+                spool.write(data)
+        return zipfile.ZipFile(spool)
+    except NotFound as error:
+        raise BuildFailed("ARCHIVE_MISSING", "The archive of this version is not in the object store any more.") from error
+    except zipfile.BadZipFile as error:
+        raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
+
+
+def check_plugins(archive: zipfile.ZipFile, note: Callable[..., None]) -> None:
+    """Compare what the plugins ask for with the runtime's environment."""
+    wanted = wanted_by_plugins(archive)
+    for item in wanted:
+        note(f"Plugin {item.plugin} needs {item.requirement}")
+    installed = installed_in(Path(settings.RUNTIME_PYTHON))
+    if installed is None:
+        note(f"The runtime's environment is not on this machine ({settings.RUNTIME_PYTHON}): requirements are not checked", "WARNING")
+    else:
+        check_requirements(wanted, installed)
+        note(f"{len(wanted)} requirements of plugins met")

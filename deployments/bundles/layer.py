@@ -1,0 +1,85 @@
+"""From a pushed archive (zip) to a reproducible tar: sorted names, no dates, no owners, two modes. Pure: files in, file out."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from deployments.errors import BuildFailed
+
+WORKFLOW = "workflow.json"
+PLUGINS = PurePosixPath("plugins/Python")
+MAX_UNPACKED_BYTES = 4 * 1024**3
+LEFT_OUT_FOLDERS = {"__pycache__", ".git", ".github", ".idea"}
+CHUNK = 1024 * 1024
+
+
+class HashingWriter(io.RawIOBase):
+    """A file that hashes and counts what is written to it."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self.target = target
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write and hash."""
+        self.digest.update(data)
+        self.size += len(data)
+        return self.target.write(data)
+
+
+def members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+    """Return (path in the bundle, zip member) sorted by path: workflow.json at the root, each plugin's folder under plugins/Python.
+
+    Raises BuildFailed (BAD_ARCHIVE) for names that lead outside, names that come twice, and archives that are too large.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        path = PurePosixPath(info.filename)
+        if info.is_dir() or LEFT_OUT_FOLDERS & set(path.parts):
+            continue
+        if path.is_absolute() or ".." in path.parts or "\\" in info.filename or "\x00" in info.filename:
+            raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}', which leads outside of it.")
+        target = WORKFLOW if info.filename == WORKFLOW else str(PLUGINS / path)
+        if target in found:
+            raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}' twice.")
+        found[target] = info
+    if WORKFLOW not in found:
+        raise BuildFailed("BAD_ARCHIVE", "The archive has no workflow.json.")
+    if sum(info.file_size for info in found.values()) > MAX_UNPACKED_BYTES:
+        raise BuildFailed("BAD_ARCHIVE", f"The archive unpacks to more than {MAX_UNPACKED_BYTES >> 30} GB.")
+    return sorted(found.items())
+
+
+def write_layer(archive: zipfile.ZipFile, target: IO[bytes]) -> tuple[str, int]:
+    """Write the tar and return its SHA-256 and size in bytes. The same archive gives the same bytes for everyone, always."""
+    writer = HashingWriter(target)
+    try:
+        with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            for path, info in members(archive):
+                entry = tarfile.TarInfo(path)
+                entry.size = info.file_size
+                entry.mode = 0o755 if (info.external_attr >> 16) & 0o100 else 0o644
+                with archive.open(info) as content:
+                    tar.addfile(entry, content)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
+    return writer.digest.hexdigest(), writer.size
+
+
+def plugin_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, str, zipfile.ZipInfo]]:
+    """Yield (plugin, file name, member) of the files that lie directly in a plugin's folder."""
+    for path, info in members(archive):
+        parts = PurePosixPath(path).relative_to(PLUGINS).parts if path != WORKFLOW else ()
+        if len(parts) == 2:
+            yield parts[0], parts[1], info

@@ -1,0 +1,21 @@
+"""What can go wrong inside the room."""
+
+from __future__ import annotations
+
+from deployments.states import Reason
+
+
+class StaleLease(Exception):
+    """Another worker holds the deployment now, or its status moved on: whatever this one found out is discarded."""
+
+
+class ForbiddenSwitch(Exception):
+    """ALLOWED has no such step: a bug in the reconciler."""
+
+
+class BuildFailed(Exception):
+    """A bundle cannot be built from this version; building again gives the same answer."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = Reason(code, detail)

@@ -1,0 +1,86 @@
+"""Leases: one worker at a time works on a deployment, and a worker that dies lets go by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from django.db import transaction
+from django.db.models import Case, DateTimeField, Value, When
+
+from controlplane.common import clock
+from deployments.errors import StaleLease
+from deployments.models import Deployment
+
+# Longer than any one step takes; each step renews it.
+LEASE = timedelta(seconds=45)
+
+
+@dataclass(slots=True)
+class Lease:
+    """The right to work on a deployment, as its row was last read."""
+
+    deployment: Deployment
+    token: UUID
+
+
+def claim(pk: UUID) -> Lease | None:
+    """Take the deployment if no live worker has it; a row that is locked right now counts as taken. Returns None then."""
+    now = clock.now()
+    with transaction.atomic():
+        rows = Deployment.objects.select_for_update(skip_locked=True, no_key=True).unleased(now)
+        if rows.filter(pk=pk).first() is None:
+            return None
+        token = uuid4()
+        Deployment.objects.filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE)
+    return Lease(read_leased(pk, token), token)
+
+
+def renew(lease: Lease) -> None:
+    """Read the deployment again and extend the lease. Raises StaleLease when it is another's."""
+    pk = lease.deployment.pk
+    if not Deployment.objects.filter(pk=pk, lease_token=lease.token).update(lease_expires_at=clock.now() + LEASE):
+        raise StaleLease(pk)
+    lease.deployment = read_leased(pk, lease.token)
+
+
+def read_leased(pk: UUID, token: UUID) -> Deployment:
+    """Return the row with what the steps need of its relations."""
+    rows = Deployment.objects.select_related("workflow__project", "wanted_version").filter(pk=pk, lease_token=token)
+    found: Deployment | None = rows.first()
+    if found is None:
+        raise StaleLease(pk)
+    return found
+
+
+@contextmanager
+def guarded(lease: Lease) -> Iterator[None]:
+    """A transaction that only a holder in time can make: status and token are checked under the row's lock. Raises StaleLease."""
+    deployment = lease.deployment
+    with transaction.atomic():
+        held = Deployment.objects.select_for_update(no_key=True).filter(
+            pk=deployment.pk, status=deployment.status, lease_token=lease.token, lease_expires_at__gt=clock.now()
+        )
+        if held.first() is None:
+            raise StaleLease(deployment.pk)
+        yield
+
+
+def release(lease: Lease, *, wait: float | None) -> float | None:
+    """Let go and say when to look again: in `wait` seconds, or None = when someone asks.
+
+    If the intent changed after it was last read here, it is due at once. Returns the seconds until the next look.
+    """
+    now = clock.now()
+    deployment = lease.deployment
+    then = Value(None if wait is None else now + timedelta(seconds=wait), output_field=DateTimeField(null=True))
+    Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token).update(
+        lease_token=None,
+        lease_expires_at=None,
+        next_check_at=Case(When(generation=deployment.generation, then=then), default=Value(now), output_field=DateTimeField(null=True)),
+    )
+    unchanged = Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation).exists()
+    return wait if unchanged else 0.0

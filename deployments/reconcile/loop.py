@@ -1,0 +1,77 @@
+"""Claim, step until there is nothing to do now, let go."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from controlplane.common import clock
+from deployments.checkpoints import checkpoint
+from deployments.errors import StaleLease
+from deployments.leases import Lease, claim, release, renew
+from deployments.models import Deployment
+from deployments.reconcile.steps import next_step, settle_failure
+from deployments.states import Reason, Status
+
+logger = logging.getLogger(__name__)
+
+MOST_STEPS = 30
+LONGEST_BACKOFF = 60.0
+ATTEMPTS_BEFORE_ERROR = 8
+WORKING = {Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING}
+# A task that was handed out and lost is handed out again after this.
+HANDED_OUT = timedelta(seconds=10)
+MOST_DUE = 200
+
+
+def reconcile(pk: UUID) -> float | None:
+    """Bring one deployment as near to its intent as is possible now; return the seconds until the next look, None = when asked.
+
+    Another worker's lease makes this a no-op. What was found out under a lease that is lost is discarded.
+    """
+    lease = claim(pk)
+    if lease is None:
+        return None
+    try:
+        checkpoint("claimed")
+        wait = take_steps(lease)
+    except StaleLease:
+        logger.info("deployment %s: lease lost, results discarded", pk)
+        return None
+    except Exception:
+        after_fault(lease)
+        raise
+    return release(lease, wait=wait)
+
+
+def take_steps(lease: Lease) -> float | None:
+    """Repeat steps until one says to wait."""
+    for _ in range(MOST_STEPS):
+        outcome = next_step(lease)
+        if outcome is not None:
+            return outcome.seconds
+        renew(lease)
+    return 0.0
+
+
+def after_fault(lease: Lease) -> None:
+    """Something that nobody foresaw: back off and try again; after eight times tell the user and stop."""
+    deployment = lease.deployment
+    deployment.failed_attempts += 1
+    held = Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token)
+    held.update(failed_attempts=deployment.failed_attempts)
+    if deployment.failed_attempts >= ATTEMPTS_BEFORE_ERROR and deployment.status in WORKING:
+        try:
+            settle_failure(lease, Reason("INTERNAL_ERROR", "The service failed to do this several times; its log says why."))
+        except StaleLease:
+            return
+    release(lease, wait=min(2.0**deployment.failed_attempts, LONGEST_BACKOFF))
+
+
+def take_due() -> list[UUID]:
+    """Return the deployments to look at now and mark them as handed out, so that a slow worker does not get them again each second."""
+    now = clock.now()
+    due = list(Deployment.objects.due(now).order_by("next_check_at").values_list("pk", flat=True)[:MOST_DUE])
+    Deployment.objects.due(now).filter(pk__in=due).update(next_check_at=now + HANDED_OUT)
+    return due

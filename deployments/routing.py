@@ -1,0 +1,58 @@
+"""The route table in Valkey, which the gateways read. PostgreSQL is the truth; this copy is repaired whenever it is looked at."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from uuid import UUID
+
+import redis
+
+from controlplane.common.valkey import valkey
+from deployments.models import Deployment
+from deployments.selectors import route_of
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "sw:routes"
+
+# KEYS[1] route, ARGV: new text, `updated`, channel, slug. An older route never replaces a newer one; nothing new is not announced.
+SET_UNLESS_OLDER = """
+local former = redis.call('GET', KEYS[1])
+if former == ARGV[1] then return 0 end
+if former and cjson.decode(former).updated > tonumber(ARGV[2]) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+"""
+
+
+def route_key(slug: str) -> str:
+    """Return the key of an endpoint's route."""
+    return f"sw:route:{slug}"
+
+
+def publish_route(pk: UUID) -> None:
+    """Write a deployment's route, or remove it when there is none any more, and tell the gateways if something changed.
+
+    A Valkey that does not answer is no error here: the reconciler publishes again at its next look, and gateways ask PostgreSQL on a miss.
+    """
+    deployment = Deployment.objects.filter(pk=pk).select_related("workflow__project", "wanted_version").first()
+    if deployment is None:
+        return
+    route = route_of(deployment)
+    try:
+        if route is None:
+            remove_route(deployment.slug)
+        else:
+            text = json.dumps(asdict(route), separators=(",", ":"))
+            valkey().eval(SET_UNLESS_OLDER, 1, route_key(route.slug), text, str(route.updated), CHANNEL, route.slug)
+    except redis.RedisError as error:
+        logger.warning("route of %s not published: %s", pk, error)
+
+
+def remove_route(slug: str) -> None:
+    """Take an endpoint out of the table and tell the gateways."""
+    if valkey().delete(route_key(slug)):
+        valkey().publish(CHANNEL, slug)

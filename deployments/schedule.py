@@ -1,0 +1,12 @@
+"""What beat starts. Every entry expires before its next turn would pile up behind a worker that is away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "deployments.reconcile_due": {"task": "deployments.reconcile_due", "schedule": 1.0, "options": {"expires": 3}},
+    "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
+    "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
+    "deployments.prune_logs": {"task": "deployments.prune_logs", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
+}

@@ -1,0 +1,109 @@
+"""The states of a deployment and of its replicas: what may follow what, and what users read about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import TextChoices
+
+
+class Status(TextChoices):
+    """Where a deployment is. Only the reconciler writes it, through `transitions.switch_status`."""
+
+    QUEUED = "QUEUED"
+    BUILDING = "BUILDING"
+    SCALING = "SCALING"
+    RUNNING = "RUNNING"
+    UPDATING = "UPDATING"
+    PAUSED = "PAUSED"
+    SUSPENDED = "SUSPENDED"
+    ERROR = "ERROR"
+    STUCK = "STUCK"
+    DELETING = "DELETING"
+    DELETED = "DELETED"
+
+
+class DesiredState(TextChoices):
+    """What the user wants of a deployment (intent); the API and pages write it, the reconciler brings it about."""
+
+    RUNNING = "RUNNING"
+    DELETED = "DELETED"
+
+
+class ReplicaStatus(TextChoices):
+    """Where a replica is. It is TERMINATED only when the provider says that it is gone."""
+
+    STARTING = "STARTING"
+    SERVING = "SERVING"
+    DRAINING = "DRAINING"
+    TERMINATING = "TERMINATING"
+    TERMINATED = "TERMINATED"
+
+
+ALLOWED: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.BUILDING, Status.ERROR, Status.DELETING}),
+    Status.BUILDING: frozenset({Status.SCALING, Status.ERROR, Status.DELETING}),
+    Status.SCALING: frozenset({Status.BUILDING, Status.RUNNING, Status.ERROR, Status.DELETING}),
+    Status.RUNNING: frozenset({Status.UPDATING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.STUCK, Status.DELETING}),
+    Status.UPDATING: frozenset({Status.RUNNING, Status.ERROR, Status.STUCK, Status.DELETING}),
+    Status.PAUSED: frozenset({Status.QUEUED, Status.DELETING}),
+    Status.SUSPENDED: frozenset({Status.QUEUED, Status.DELETING}),
+    Status.ERROR: frozenset({Status.QUEUED, Status.DELETING}),
+    Status.STUCK: frozenset({Status.QUEUED, Status.DELETING}),
+    Status.DELETING: frozenset({Status.DELETED, Status.STUCK}),
+    Status.DELETED: frozenset(),
+}
+
+SERVING_STATUSES = frozenset({Status.RUNNING, Status.UPDATING})
+
+MEANINGS: dict[Status, tuple[str, str]] = {
+    Status.QUEUED: ("Accepted; work starts in a moment.", "Building"),
+    Status.BUILDING: ("The environment of the workflow is being put together.", "Scaling"),
+    Status.SCALING: ("The infrastructure is being started.", "Running"),
+    Status.RUNNING: ("The endpoint serves runs.", "It stays so until you update, resize or delete it."),
+    Status.UPDATING: ("The endpoint serves the former version while the new one starts.", "Running, with the new version or as before"),
+    Status.PAUSED: ("Nothing runs and nothing is charged; the URL stays.", "Resume it to serve again."),
+    Status.SUSPENDED: ("Credits ran out; the URL stays.", "Add credits, then resume it."),
+    Status.ERROR: ("It could not be built or started.", "Read the reason, then update it to try again."),
+    Status.STUCK: ("The provider does not confirm what was asked of it; nothing is charged.", "An operator has been told."),
+    Status.DELETING: ("The endpoint is closed and its infrastructure is being removed.", "Deleted"),
+    Status.DELETED: ("Gone.", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a deployment is where it is: a stable `code`, a sentence in `detail`. What to do about it comes from `next_step`."""
+
+    code: str
+    detail: str
+
+
+NEXT_STEPS: dict[str, str] = {
+    "MISSING_REQUIREMENT": "Use a requirement that the engine's environment has, or remove it from the plugin; push again, then update.",
+    "BAD_REQUIREMENT": "Write the line as name, version and marker (no paths, options or addresses); push again, then update.",
+    "BAD_ARCHIVE": "Push the workflow again, then update the deployment.",
+    "ARCHIVE_MISSING": "Push the workflow again, then update the deployment.",
+    "OBJECT_STORE_DOWN": "Nothing: it goes on by itself when the object store answers.",
+    "PROVIDER_UNAVAILABLE": "Nothing: it goes on by itself when the provider answers.",
+    "START_FAILED": "Read the logs of the deployment, correct the workflow or its plugins, push again, then update.",
+    "START_TIMEOUT": "Update the deployment to try again, with a larger size if the workflow loads large models.",
+    "NO_CAPACITY": "Update the deployment later, or choose another size, region or provider.",
+    "QUOTA_EXCEEDED": "Ask the operator to raise the provider's quota, or choose a smaller size.",
+    "BAD_CREDENTIALS": "Ask the operator to renew the provider's credentials, then update the deployment.",
+    "OFFER_UNAVAILABLE": "Choose another size, then update the deployment.",
+    "INTERNAL_ERROR": "Update the deployment to try again; if it stays, tell the operator the code and the time.",
+}
+
+
+def next_step(reason_code: str, status: Status) -> str:
+    """Return what the user can do: of the reason if there is one, else what comes after this state."""
+    return NEXT_STEPS.get(reason_code) or MEANINGS[status][1]
+
+
+def state_diagram() -> str:
+    """Return ALLOWED as the text of a mermaid state diagram; docs/deployments.md shows it and a test keeps it current."""
+    lines = ["stateDiagram-v2", "    [*] --> QUEUED"]
+    for status in Status:
+        lines += [f"    {status} --> {after}" for after in Status if after in ALLOWED[status]]
+    return "\n".join([*lines, "    DELETED --> [*]"])

@@ -1,0 +1,55 @@
+"""Tasks: load ids, call, say when to look again."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+import redis
+from celery import shared_task
+
+from deployments.logs import prune_logs, tail_logs
+from deployments.reconcile.loop import reconcile, take_due
+from deployments.usage import consume_usage
+from deployments.wakeups import send_wakeup
+
+logger = logging.getLogger(__name__)
+
+# A next look that is nearer than this does not wait for beat.
+FOLLOW_UP_SECONDS = 1.0
+
+
+@shared_task(name="deployments.reconcile")
+def reconcile_task(pk: str) -> None:
+    """Bring one deployment nearer to its intent; come back soon if it is still on its way."""
+    wait = reconcile(UUID(pk))
+    if wait is not None and wait < FOLLOW_UP_SECONDS:
+        send_wakeup(UUID(pk), delay=wait)
+
+
+@shared_task(name="deployments.reconcile_due")
+def reconcile_due_task() -> None:
+    """Each second: hand out every deployment that is due. This, not the hints, is what things rest on."""
+    for pk in take_due():
+        send_wakeup(pk)
+
+
+@shared_task(name="deployments.tail_logs")
+def tail_logs_task() -> None:
+    """Each second: fetch new log lines of all replicas."""
+    tail_logs()
+
+
+@shared_task(name="deployments.consume_usage")
+def consume_usage_task() -> None:
+    """Each second: write reported runs to PostgreSQL."""
+    try:
+        consume_usage()
+    except redis.RedisError as error:
+        logger.warning("usage not read, next try in a second: %s", error)
+
+
+@shared_task(name="deployments.prune_logs")
+def prune_logs_task() -> None:
+    """Daily: delete execution logs of more than 30 days."""
+    prune_logs()

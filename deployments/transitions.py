@@ -1,0 +1,52 @@
+"""The one door to a deployment's status."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.db import transaction
+
+from controlplane.common import clock
+from deployments.errors import ForbiddenSwitch, StaleLease
+from deployments.leases import Lease
+from deployments.models import Deployment, StatusChange
+from deployments.routing import publish_route
+from deployments.states import ALLOWED, Reason, Status
+
+
+def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None, **changes: Any) -> None:
+    """Move the deployment to `status` and write its StatusChange in the same transaction; the route follows after commit.
+
+    `changes` are other fields of the row that belong to the step. Raises ForbiddenSwitch, and StaleLease if the status or the lease
+    is not what the holder believes.
+    """
+    deployment = lease.deployment
+    before = Status(deployment.status)
+    if status not in ALLOWED[before]:
+        raise ForbiddenSwitch(f"{before} → {status}")
+    now = clock.now()
+    code, detail = (reason.code, reason.detail) if reason else ("", "")
+    fields = {"status": status, "status_since": now, "updated_at": now, "failed_attempts": 0, **changes}
+    with transaction.atomic():
+        held = Deployment.objects.filter(pk=deployment.pk, status=before, lease_token=lease.token, lease_expires_at__gt=now)
+        if not held.update(reason_code=code, reason_detail=detail, **fields):
+            raise StaleLease(deployment.pk)
+        StatusChange.objects.create(
+            deployment_id=deployment.pk,
+            before=before,
+            after=status,
+            generation=deployment.generation,
+            reason_code=code,
+            reason_detail=detail,
+        )
+        transaction.on_commit(partial(publish_route, deployment.pk), robust=True)
+    for name, value in {**fields, "reason_code": code, "reason_detail": detail}.items():
+        setattr(deployment, name, value)
+
+
+def show_reason(lease: Lease, reason: Reason) -> None:
+    """Say why a deployment stays where it is (a provider that does not answer, for instance)."""
+    held = Deployment.objects.filter(pk=lease.deployment.pk, status=lease.deployment.status, lease_token=lease.token)
+    if not held.update(reason_code=reason.code, reason_detail=reason.detail):
+        raise StaleLease(lease.deployment.pk)

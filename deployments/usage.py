@@ -1,0 +1,127 @@
+"""Usage: from the gateways' stream to rows, each run once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.db import transaction
+
+from billing.pricing import cost_of_run
+from controlplane.common.valkey import valkey
+from deployments.models import UsageEvent
+from deployments.offers import find_product
+
+logger = logging.getLogger(__name__)
+
+STREAM = "sw:usage"
+GROUP = "usage"
+REFUSED_STREAM = "sw:usage:refused"
+BATCH = 1000
+BATCHES_A_TICK = 20
+RECLAIM_AFTER_MS = 30_000
+STATES = {"SUCCESS", "FAILURE"}
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+
+
+def consume_usage() -> int:
+    """Write what is in the stream to UsageEvent; return how many entries were taken.
+
+    At least once in, exactly once kept: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
+    stream after the commit. Entries of a worker that died are taken over after 30 seconds. An entry that cannot be read or priced is
+    moved to `sw:usage:refused` for an operator.
+    """
+    ensure_group()
+    total = 0
+    for _ in range(BATCHES_A_TICK):
+        entries = reclaimed_entries() or new_entries()
+        if not entries:
+            break
+        store(entries)
+        total += len(entries)
+    return total
+
+
+def consumer_name() -> str:
+    """Return this worker's name in the group."""
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+def ensure_group() -> None:
+    """Create stream and group; also after Valkey lost its data."""
+    try:
+        valkey().xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+
+
+def new_entries() -> list[Entry]:
+    """Return entries that nobody has taken yet."""
+    answer: Any = valkey().xreadgroup(GROUP, consumer_name(), {STREAM: ">"}, count=BATCH)
+    pairs = answer.items() if isinstance(answer, dict) else answer or []
+    for _, found in pairs:
+        return flat(found)
+    return []
+
+
+def reclaimed_entries() -> list[Entry]:
+    """Return entries that a worker took long ago and never finished."""
+    answer: Any = valkey().xautoclaim(STREAM, GROUP, consumer_name(), min_idle_time=RECLAIM_AFTER_MS, count=BATCH)
+    return flat(answer[1])
+
+
+def flat(found: Any) -> list[Entry]:
+    """Return (id, fields) pairs of either reply form of the client; entries that were deleted meanwhile have no fields."""
+    entries = found[0] if found and isinstance(found[0], list) and found[0] and isinstance(found[0][0], tuple | list) else found
+    return [(entry[0], entry[1]) for entry in entries if entry[1]]
+
+
+def store(entries: list[Entry]) -> None:
+    """Insert, commit, then take the entries out of the stream."""
+    events: list[UsageEvent] = []
+    refused: list[Any] = []
+    for key, fields in entries:
+        try:
+            events.append(parse_event(fields))
+        except (KeyError, ValueError, OverflowError, LookupError) as error:
+            logger.error("usage entry %s refused: %s", key, error)  # noqa: TRY400
+            refused.append(fields)
+    with transaction.atomic():
+        UsageEvent.objects.bulk_create(events, ignore_conflicts=True)
+    pipe = valkey().pipeline(transaction=True)
+    for fields in refused:
+        pipe.xadd(REFUSED_STREAM, fields)
+    ids = [key for key, _ in entries]
+    pipe.xack(STREAM, GROUP, *ids)
+    pipe.xdel(STREAM, *ids)
+    pipe.execute()
+
+
+def parse_event(fields: dict[bytes, bytes]) -> UsageEvent:
+    """Return the priced row of one entry. Raises KeyError, ValueError or LookupError for what cannot be."""
+    text = {name.decode(): value.decode() for name, value in fields.items()}
+    duration = int(text["duration_ms"])
+    offer = find_product(text["product"])
+    if offer is None:
+        raise LookupError(f"no product '{text['product']}'")
+    if text["state"] not in STATES:
+        raise ValueError(f"no state '{text['state']}'")
+    return UsageEvent(
+        run=UUID(text["run"]),
+        deployment_id=UUID(text["deployment"]),
+        workflow_id=UUID(text["workflow"]),
+        project_id=UUID(text["project"]),
+        namespace_id=UUID(text["namespace"]),
+        product=offer.product,
+        state=text["state"],
+        duration_ms=duration,
+        ended_at=datetime.fromtimestamp(int(text["ended_at"]) / 1000, UTC),
+        micro_credits=cost_of_run(offer.price, duration_ms=duration),
+    )
