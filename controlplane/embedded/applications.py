@@ -1,0 +1,108 @@
+"""Our own processes: agent, web, gateway, worker, beat. Add one here and in docker-compose.yml."""
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from controlplane.embedded.datadir import DataDir
+from controlplane.embedded.options import REPOSITORY, Options
+from controlplane.embedded.probes import log_says, socket_answers, web_answers
+from controlplane.embedded.service import Probe, Program, Service, alive
+from controlplane.embedded.spawn import log_path
+
+# Tables, bucket and signing key. Both commands change nothing when all is there.
+STEPS = ("migrate", "prepare")
+
+
+def initial_steps(environment: Mapping[str, str]) -> list[Program]:
+    """What must have run before any of our processes starts."""
+    commands = {"migrate": ["migrate", "--no-input"], "prepare": ["prepare"]}
+    return [
+        Program(name=name, command=[sys.executable, REPOSITORY / "manage.py", *commands[name]], environment=environment, folder=REPOSITORY)
+        for name in STEPS
+    ]
+
+
+def applications(options: Options, *, data: DataDir, settings: Mapping[str, str], environment: Mapping[str, str]) -> list[Service]:
+    """Our processes in the order of their start. `environment` holds the settings and all else that they inherit."""
+    service = partial(_python, environment=environment)
+    worker_log = log_path(data.logs, "worker")
+    return [
+        service(
+            "agent",
+            ["-m", "deployments.providers.local.agent"],
+            address=settings["AGENT_SOCKET"],
+            probe=socket_answers(Path(settings["AGENT_SOCKET"])),
+            stop_seconds=25.0,
+        ),
+        service(
+            "web",
+            granian_words(options.port, workers=environment.get("WEB_WORKERS", "1")),
+            address=settings["PUBLIC_URL"],
+            # Any answer of the application will do, a refusal too.
+            probe=web_answers(options.port, "/healthz", accepted=lambda status: status < 500),
+        ),
+        service(
+            "gateway",
+            ["-m", "gateway"],
+            address=settings["GATEWAY_URL"],
+            probe=web_answers(options.gateway_port, "/healthz"),
+            stop_seconds=25.0,
+        ),
+        service("worker", worker_words(concurrency=environment.get("WORKER_CONCURRENCY", "4")), probe=log_says(worker_log, " ready.")),
+        service("beat", beat_words(data), stop_seconds=3.0),
+    ]
+
+
+def granian_words(port: int, *, workers: str) -> list[str]:
+    """One worker process is enough for one machine's people; WEB_WORKERS raises it."""
+    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "8", "--no-ws"]
+    lifetime = ["--respawn-failed-workers", "--workers-kill-timeout", "8"]
+    return ["-m", "granian", "--interface", "wsgi", *listen, *lifetime, "controlplane.wsgi:application"]
+
+
+def worker_words(*, concurrency: str) -> list[str]:
+    """Threads: tasks wait for clouds and databases, and one process keeps the memory small. Nobody else's worker is there to talk to."""
+    lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [
+        "-m",
+        "celery",
+        "-A",
+        "controlplane",
+        "worker",
+        "--pool",
+        "threads",
+        "--concurrency",
+        concurrency,
+        "-n",
+        "slipway@%h",
+        "-l",
+        "INFO",
+        *lean,
+    ]
+
+
+def beat_words(data: DataDir) -> list[str]:
+    """The time of each last run is kept in the data folder."""
+    return ["-m", "celery", "-A", "controlplane", "beat", "--schedule", str(data.run / "celerybeat-schedule"), "--pidfile=", "-l", "INFO"]
+
+
+def inherited_environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The person's environment with our settings over it."""
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "controlplane.settings", "PYTHONUNBUFFERED": "1", **settings}
+
+
+def _python(
+    name: str, words: list[str], *, environment: Mapping[str, str], address: str = "", probe: Probe = alive, stop_seconds: float = 10.0
+) -> Service:
+    return Service(
+        name=name,
+        command=[sys.executable, *words],
+        environment=environment,
+        folder=REPOSITORY,
+        address=address,
+        probe=probe,
+        stop_seconds=stop_seconds,
+    )
