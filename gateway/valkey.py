@@ -102,7 +102,8 @@ class Connection(asyncio.Protocol):
 def packed(command: tuple[Argument, ...]) -> bytes:
     """Return a command as it goes over the wire."""
     # The stub of hiredis means a tuple of any length but says a tuple of one.
-    return hiredis.pack_command(command)  # type: ignore[arg-type]
+    encoded: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]
+    return encoded
 
 
 async def connect(url: str, on_message: Callable[[list[bytes]], None] | None = None) -> Connection:

@@ -91,7 +91,8 @@ class Connection(asyncio.Protocol):
         self.parser.feed_data(data)
 
     def on_message_begin(self) -> None:
-        self.path, self.body, self.token = "", [], ""
+        self.path = self.token = ""
+        self.body: list[bytes] = []
 
     def on_url(self, url: bytes) -> None:
         self.path += url.decode()
@@ -183,7 +184,6 @@ class Connection(asyncio.Protocol):
 
 async def serve(path: Path, journal: Path | None, forget_after: int) -> None:
     runtime = Runtime(journal)
-    path.unlink(missing_ok=True)
     server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(runtime), str(path))
     print("ready", flush=True)
     async with server:
@@ -200,6 +200,7 @@ def main() -> None:
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--forget-after", type=int, default=100_000)
     options = parser.parse_args()
+    options.socket.unlink(missing_ok=True)
     uvloop.run(serve(options.socket, options.journal, options.forget_after))
 
 

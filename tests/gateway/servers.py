@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import redis
@@ -45,7 +45,6 @@ class Process:
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            # The child ends with the test that started it, even when the test run is killed.
             self.child = subprocess.Popen(self.command, stdout=log, stderr=log, env=self.environment, cwd=ROOT)
 
     def kill(self) -> None:
@@ -122,7 +121,7 @@ class RuntimeServer(Process):
 
     def _answers(self) -> bool:
         try:
-            return self.ask("GET", "/health")["status"] == "ready"
+            return bool(self.ask("GET", "/health")["status"] == "ready")
         except OSError:
             return False
 
@@ -282,7 +281,8 @@ def write_route(valkey: ValkeyServer, *runtimes: RuntimeServer, slug: str = "blu
 def usage_events(valkey: ValkeyServer) -> dict[str, list[dict[str, str]]]:
     """Return the usage events by run id."""
     events: dict[str, list[dict[str, str]]] = {}
-    for _, fields in valkey.client.xrange("sw:usage"):
+    stream = cast("list[tuple[bytes, dict[bytes, bytes]]]", valkey.client.xrange("sw:usage"))
+    for _, fields in stream:
         event = {name.decode(): value.decode() for name, value in fields.items()}
         events.setdefault(event["run"], []).append(event)
     return events
