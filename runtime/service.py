@@ -1,0 +1,131 @@
+"""What the HTTP routes call: one workflow, its runs and the pool that runs them."""
+
+import asyncio
+from functools import partial
+
+import msgspec
+
+from runtime.errors import InvalidWorkflow, RequestRefused, StorageUnavailable
+from runtime.log import write_log
+from runtime.pool import WorkerPool
+from runtime.run_request import CheckedRun, check_run
+from runtime.runs import Run, RunBook
+from runtime.settings import Settings
+from runtime.storage import fetch_image
+from runtime.wire import Failure, Outcome, TaskFacts
+from runtime.workflow import Workflow, read_workflow
+
+
+class Service:
+    """Created inside the event loop; `start` starts the engine."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._pool = WorkerPool(settings, self._learn)
+        self._runs = RunBook(settings)
+        self._workflow: Workflow | None = None
+        self._invalid: str | None = None
+        self._draining = False
+        self._downloads: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Check the workflow and start the engine for it; what is wrong is told by `health`."""
+        try:
+            self._workflow = read_workflow(self._settings.bundle / "workflow.json")
+        except InvalidWorkflow as error:
+            self._invalid = str(error)
+            write_log("ERROR", f"the workflow can't be served: {error}")
+            return
+        self._pool.start()
+
+    def _learn(self, facts: list[TaskFacts]) -> None:
+        if self._workflow is not None:
+            self._workflow.learn(facts)
+
+    async def drain(self) -> None:
+        """Take no new runs and wait for those in hand, as long as the settings allow."""
+        self._draining = True
+        try:
+            await asyncio.wait_for(self._runs.idle.wait(), self._settings.drain_timeout)
+        except TimeoutError:
+            write_log("WARNING", "runs were still in hand when the time to finish them was over")
+
+    def close(self) -> None:
+        """End the engine."""
+        self._pool.close()
+
+    def health(self) -> tuple[int, dict[str, object]]:
+        """Status code and body of GET /health."""
+        failed = self._invalid or self._pool.failed
+        if failed is not None:
+            return 503, {"status": "failed", "detail": failed}
+        if self._draining:
+            return 503, {"status": "draining"}
+        if self._pool.ready_workers == 0:
+            return 503, {"status": "starting"}
+        counts = {"workers": self._pool.ready_workers, "busy": self._pool.busy_workers, "queued": self._pool.queued}
+        return 200, {"status": "ready", **counts}
+
+    def workflow_file(self) -> bytes:
+        """The workflow as pushed."""
+        if self._workflow is None:
+            raise RequestRefused(503, "failed", self._invalid or "the workflow is not loaded")
+        return self._workflow.raw
+
+    def find_run(self, uuid: str) -> Run:
+        """A known run; raises RequestRefused 404 or 410."""
+        run = self._runs.find(uuid)
+        if run is None:
+            raise RequestRefused(404, "unknown_run", f"there is no run {uuid}")
+        return run
+
+    def start_run(self, uuid: str, body: bytes, storage_token: str | None) -> Run:
+        """Take a run in hand, or join it when its id is known already."""
+        if (known := self._runs.find(uuid)) is not None:
+            return known
+        if self._draining:
+            raise RequestRefused(503, "draining", "this replica is stopping", retry_after=1)
+        if self._workflow is None or self._pool.failed is not None:
+            raise RequestRefused(503, "failed", self._invalid or self._pool.failed or "the workflow is not loaded")
+        checked = check_run(uuid, body, workflow=self._workflow, settings=self._settings, storage_token=storage_token)
+        self._pool.check_room()
+        run = self._runs.begin(uuid, body)
+        if checked.downloads:
+            task = asyncio.get_running_loop().create_task(self._download_and_submit(run, checked, storage_token or ""))
+            self._downloads.add(task)
+            task.add_done_callback(self._downloads.discard)
+        else:
+            self._pool.submit(checked.job, partial(self._finish, run))
+        return run
+
+    async def _download_and_submit(self, run: Run, checked: CheckedRun, token: str) -> None:
+        settings = self._settings
+        if settings.storage_socket is None or settings.storage_origin is None:
+            return
+        fetch = partial(fetch_image, socket_path=settings.storage_socket, origin=settings.storage_origin, token=token)
+        try:
+            for index, reference in checked.downloads.items():
+                checked.job.inputs[index].data = await asyncio.to_thread(fetch, reference)
+        except StorageUnavailable as error:
+            self._finish(run, Outcome(run.uuid, 0.0, None, Failure("storage_unavailable", str(error))))
+        else:
+            self._pool.submit(checked.job, partial(self._finish, run))
+
+    def _finish(self, run: Run, outcome: Outcome) -> None:
+        duration = round(outcome.duration_ms, 3)
+        error = outcome.error
+        if error is None and outcome.results is not None:
+            self._runs.end(run, _success(run.uuid, duration, outcome.results))
+            write_log("INFO", f"run {run.uuid} succeeded in {duration:.1f} ms", run=run.uuid, duration_ms=duration)
+            return
+        error = error or Failure("engine_failed", "The engine gave no result.")
+        answer = {"uuid": run.uuid, "state": "FAILURE", "duration_ms": duration, "error": error}
+        self._runs.end(run, msgspec.json.encode(answer))
+        message = f"run {run.uuid} failed after {duration:.1f} ms: {error.message}"
+        write_log("ERROR", message, run=run.uuid, duration_ms=duration, traceback=error.traceback)
+
+
+def _success(uuid: str, duration: float, results: bytes) -> bytes:
+    """The results are JSON already, images make them large: they are put in place without being parsed."""
+    head = msgspec.json.encode({"uuid": uuid, "state": "SUCCESS", "duration_ms": duration})
+    return b'%b,"results":%b}' % (head[:-1], results)
