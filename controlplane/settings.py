@@ -8,6 +8,8 @@ from pathlib import Path
 
 import environ
 
+from deployments.schedule import BEAT_SCHEDULE
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -161,16 +163,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600, "socket_keepalive": True}
 
 
-def beat_schedule() -> dict[str, dict[str, object]]:
-    """Return what beat starts, collected from the rooms that have periodic work."""
-    try:
-        from deployments.schedule import BEAT_SCHEDULE
-    except ImportError:
-        return {}
-    return dict(BEAT_SCHEDULE)
-
-
-CELERY_BEAT_SCHEDULE = beat_schedule()
+CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
 
 LOGGING = {
     "version": 1,

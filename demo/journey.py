@@ -73,7 +73,8 @@ class Journey:
 
     def get(self, url: str) -> dict[str, Any]:
         """GET a route of the API."""
-        return self.get_json(url, f"Token {self.clients.environment['IKOMIA_TOKEN']}")
+        found: dict[str, Any] = self.get_json(url, f"Token {self.clients.environment['IKOMIA_TOKEN']}")
+        return found
 
     def endpoint_get(self, endpoint: str, path: str) -> Any:
         """GET a route of an endpoint."""

@@ -144,4 +144,6 @@ def test_pushes_at_the_same_moment_get_different_tags(api, user):
     with ThreadPoolExecutor(6) as pool:
         tags = list(pool.map(push_once, clients))
     assert sorted(tags) == ["v1", "v2", "v3", "v4", "v5", "v6"]
-    assert Workflow.objects.get(project=project).current.tag == "v6"
+    current = Workflow.objects.get(project=project).current
+    assert current is not None
+    assert current.tag == "v6"
