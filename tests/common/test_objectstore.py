@@ -1,0 +1,65 @@
+"""The object store, on a real S3 server."""
+
+from __future__ import annotations
+
+import io
+
+import boto3
+import pytest
+
+from controlplane.common.errors import NotFound, Unavailable
+from controlplane.common.ids import uuid7
+from controlplane.common.objectstore import ObjectStore, object_store
+
+
+@pytest.fixture
+def store():
+    object_store().ensure_bucket()
+    return object_store()
+
+
+@pytest.fixture
+def key():
+    return f"tests/{uuid7()} with a space/é"
+
+
+def test_what_is_put_is_read_again(store, key, tmp_path):
+    store.put_bytes(key, b"hull")
+    assert store.exists(key)
+    assert store.get_bytes(key) == b"hull"
+    with store.open_stream(key) as stream:
+        assert stream.read() == b"hull"
+    store.download(key, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"hull"
+
+
+def test_a_second_put_replaces(store, key):
+    store.put_bytes(key, b"one")
+    store.put_file(key, io.BytesIO(b"two"))
+    assert store.get_bytes(key) == b"two"
+
+
+def test_a_missing_object_is_told(store, key):
+    assert not store.exists(key)
+    with pytest.raises(NotFound, match="No object"):
+        store.get_bytes(key)
+
+
+def test_deleting_twice_is_no_error(store, key):
+    store.put_bytes(key, b"x")
+    store.delete(key)
+    store.delete(key)
+    assert not store.exists(key)
+
+
+def test_a_server_that_is_away_is_told_as_such():
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://127.0.0.1:9",
+        aws_access_key_id="x",
+        aws_secret_access_key="x",
+        region_name="us-east-1",
+        config=boto3.session.Config(retries={"max_attempts": 0}, connect_timeout=1),
+    )
+    with pytest.raises(Unavailable, match="does not answer"):
+        ObjectStore(client, "nothing").get_bytes("x")
