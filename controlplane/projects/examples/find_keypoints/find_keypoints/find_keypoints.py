@@ -1,0 +1,16 @@
+"""Entry point that the engine looks for."""
+
+from ikomia import dataprocess
+
+from find_keypoints.find_keypoints_process import FindKeypointsFactory
+
+
+class IkomiaPlugin(dataprocess.CPluginProcessInterface):
+    """Registers the algorithm."""
+
+    def __init__(self):
+        dataprocess.CPluginProcessInterface.__init__(self)
+
+    def get_process_factory(self):
+        """The factory of the algorithm; there is no widget, the plugin runs headless."""
+        return FindKeypointsFactory()
