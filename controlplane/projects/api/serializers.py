@@ -51,7 +51,7 @@ class WorkflowOutput(serializers.ModelSerializer[Workflow]):
     url = UrlField("workflow", workflow_id="id")
     project = UrlField("project", project_id="project_id")
     tag = serializers.SerializerMethodField()
-    data = serializers.JSONField(source="current.data", read_only=True)
+    data = serializers.JSONField(source="current.data", read_only=True)  # type: ignore[assignment]
 
     class Meta:
         model = Workflow
