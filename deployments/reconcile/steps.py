@@ -74,18 +74,24 @@ def running(lease: Lease) -> Outcome:
         return Wait(DRAIN_POLL_SECONDS)
     replica = serving_replica(deployment)
     if replica is None:
-        switch_status(lease, Status.ERROR, reason=Reason("INTERNAL_ERROR", "The serving replica is not recorded any more."))
-        return GO_ON
+        return stop_serving(lease, Reason("INTERNAL_ERROR", "The serving replica is not recorded any more."))
     try:
         state = replicas.ensure(replica)
     except ProviderError:
         # Nothing is known then; the replica may well serve.
         return Wait(HEALTH_SECONDS)
     if state.phase is Phase.FAILED:
-        switch_status(lease, Status.ERROR, reason=Reason("START_FAILED", state.detail))
-        return GO_ON
+        return stop_serving(lease, Reason("START_FAILED", state.detail))
     replicas.refresh_route(lease, replica, state)
     return Wait(HEALTH_SECONDS)
+
+
+def stop_serving(lease: Lease, reason: Reason) -> Outcome:
+    """The serving replica failed for good: take it out of the route together with the switch to ERROR."""
+    with guarded(lease):
+        replicas.abandon(lease)
+        switch_status(lease, Status.ERROR, reason=reason)
+    return GO_ON
 
 
 def begin_update(lease: Lease) -> Outcome:

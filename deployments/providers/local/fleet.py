@@ -100,6 +100,7 @@ class Fleet:
     async def close(self) -> None:
         """Stop all replicas at once; they stay wanted."""
         await asyncio.gather(*(replica.stop() for replica in self.replicas.values()), return_exceptions=True)
+        self.host.limiter.close()
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ MEGABYTE = 1024 * 1024
 PERIOD_US = 100_000
 MAX_PROCESSES = 1024
 CGROUP_ROOT = Path("/sys/fs/cgroup")
-V1_CONTROLLERS = ("memory", "cpu", "pids")
+CONTROLLERS = ("memory", "cpu", "pids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,10 @@ class CgroupLimiter:
                     cage.kill()
                     cage.remove()
 
+    def close(self) -> None:
+        """Remove this agent's own folders."""
+        Cage(tuple(self.roots.values())).remove()
+
 
 class WatchdogLimiter:
     """No cgroup can be written: the agent looks at the memory in use each second and kills the largest process over the limit."""
@@ -97,6 +101,9 @@ class WatchdogLimiter:
 
     def clear(self) -> None:
         """Nothing is left behind by a watchdog."""
+
+    def close(self) -> None:
+        """Nothing was made."""
 
 
 Limiter = CgroupLimiter | WatchdogLimiter
@@ -128,7 +135,9 @@ def find_limiter(group: str, *, root: Path = CGROUP_ROOT) -> Limiter:
 
 
 def try_v2(group: str, root: Path) -> CgroupLimiter:
-    """Make a v2 folder with all three controllers, or raise OSError."""
+    """Make a v2 folder with all three controllers, or raise OSError (also where the root is no cgroup file system but takes any file)."""
+    if not set(CONTROLLERS) <= set((root / "cgroup.controllers").read_text().split()):
+        raise FileNotFoundError("controllers")
     wanted = "+memory +cpu +pids"
     (root / "cgroup.subtree_control").write_text(wanted)
     folder = root / group
@@ -139,7 +148,7 @@ def try_v2(group: str, root: Path) -> CgroupLimiter:
 
 def try_v1(group: str, root: Path) -> CgroupLimiter:
     """Make a folder in each v1 hierarchy, or raise OSError."""
-    roots = {controller: root / controller / group for controller in V1_CONTROLLERS}
+    roots = {controller: root / controller / group for controller in CONTROLLERS}
     for controller, folder in roots.items():
         if not (root / controller / "cgroup.procs").exists():
             raise FileNotFoundError(controller)
