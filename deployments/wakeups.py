@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
 from uuid import UUID
 
-from celery import current_app
 from django.db import transaction
+
+from controlplane.celery import app
 
 
 def wake_on_commit(pk: UUID) -> None:
     """Ask a worker to look at the deployment once the present transaction is committed."""
-    transaction.on_commit(partial(send_wakeup, pk), robust=True)
+
+    def wake() -> None:
+        send_wakeup(pk)
+
+    # A named function: Django logs a robust hook that fails by its __qualname__, which a partial lacks.
+    transaction.on_commit(wake, robust=True)
 
 
 def send_wakeup(pk: UUID, *, delay: float = 0.0) -> None:
     """Ask a worker to look at the deployment in `delay` seconds; expires soon, so that hints never pile up."""
-    current_app.send_task("deployments.reconcile", args=[str(pk)], countdown=delay or None, expires=delay + 10, retry=False)
+    app.send_task("deployments.reconcile", args=[str(pk)], countdown=delay or None, expires=delay + 10, retry=False)
