@@ -83,9 +83,7 @@ class Driver:
         trouble = _Trouble()
         while run.elapsed < self._settings.run_timeout:
             route = await self._route(run)
-            if route is None:
-                return failure("deployment_deleted", "The deployment was deleted before this run ended.")
-            replica = self.choose(route, run)
+            replica = self.choose(route, run) if route else None
             if replica is None:
                 verdict: Outcome | bool = self._note_gone(run, trouble, started=False)
             else:

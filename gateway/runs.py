@@ -28,7 +28,7 @@ from gateway.routes import Route, RouteTable
 from gateway.run import Admission, Outcome, Run, State, Verdict, Where, failure, now_ms
 from gateway.runtime_client import Runtimes
 from gateway.settings import Settings
-from gateway.store import RunStore, Seen, Taken
+from gateway.store import DataLost, RunStore, Seen, Taken
 from gateway.valkey import ReplyError
 
 logger = logging.getLogger("gateway.runs")
@@ -130,7 +130,10 @@ class Runs:
 
     async def _taken(self, taken: Taken, asked: Run) -> View:
         check_same(taken.about.deployment, taken.digest, asked)
-        seen = await self.store.look(asked.id, wait=False)
+        try:
+            seen = await self.store.look(asked.id, wait=False)
+        except DataLost:
+            seen = None
         if seen is None or seen.state is State.PENDING:
             return View(asked.id, State.PENDING, self._advise(taken.about.deployment, 0.0))
         return View(asked.id, seen.state, ENDED)
@@ -268,7 +271,11 @@ class Runs:
         gate = self._waiting.setdefault(run_id, Gate())
         gate.users += 1
         try:
-            seen = await self.store.look(run_id, wait=left > 0)
+            try:
+                seen = await self.store.look(run_id, wait=left > 0)
+            except DataLost:
+                self.unsettle()
+                seen = None
             if seen is None:
                 await self._wait_if_unsettled(gate)
                 return None
@@ -293,6 +300,10 @@ class Runs:
 
     async def _content(self, seen: Seen) -> bytes:
         return await self.objects.get(seen.result.decode()) if seen.result_kind == "object" else seen.result
+
+    def unsettle(self) -> None:
+        """Valkey may have lost records: for a while no run is called unknown, until all gateways have written theirs again."""
+        self.settled_at = asyncio.get_running_loop().time() + self.settings.settle_time
 
     def wake(self, run_id: str) -> None:
         """Another gateway ended a run that somebody here waits for."""

@@ -46,6 +46,10 @@ class Beat:
     dead: list[str]
 
 
+class DataLost(Exception):
+    """Valkey was emptied, and the gateways have not written their live runs again yet."""
+
+
 class RunStore:
     """The records of one gateway. All methods may raise `StoreUnavailable`; each may be asked twice without harm."""
 
@@ -115,9 +119,14 @@ class RunStore:
         return bool(ended == 1)
 
     async def look(self, run_id: str, *, wait: bool) -> Seen | None:
-        """Return the record, or None; with `wait` this gateway is told when the run ends. The run becomes chargeable."""
-        answer = await self.valkey.script("look", (record_key(run_id), STREAM), run_id, self.gateway if wait else "", self._waiting_ms)
-        if not answer:
+        """Return the record, or None; with `wait` this gateway is told when the run ends. The run becomes chargeable.
+
+        Raises `DataLost` when Valkey knows neither the run nor this gateway.
+        """
+        answer = await self.valkey.script("look", (record_key(run_id), STREAM), run_id, self.gateway, int(wait), self._waiting_ms)
+        if len(answer) == 1:
+            if not answer[0]:
+                raise DataLost
             return None
         state, about, accepted, kind, result, duration = answer
         return Seen(

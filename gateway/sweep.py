@@ -56,14 +56,11 @@ class Sweep:
         self._connections += 1
         self._known = True
         if self._connections > 1:
-            self._unsettle()
+            self._runs.unsettle()
         await self._runs.store.beat()
         await self._write_again()
         await self._take_back()
         self._runs.wake_all()
-
-    def _unsettle(self) -> None:
-        self._runs.settled_at = asyncio.get_running_loop().time() + self._settings.settle_time
 
     async def _repeat(self) -> None:
         turn = 0
@@ -93,7 +90,7 @@ class Sweep:
             beat = await store.beat()
         if beat.unknown and self._known:
             logger.warning("Valkey has lost its data: writing live runs again")
-            self._unsettle()
+            self._runs.unsettle()
             await self._write_again()
             self._routes.forget_all()
             self._runs.wake_all()

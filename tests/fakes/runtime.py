@@ -2,7 +2,7 @@
 
 `python -m tests.fakes.runtime --socket PATH --journal PATH`. Inputs that steer it (all others are ignored):
 `{"hold": "name"}` ends when `PUT /control/release/name` came (or had come before), `{"refuse": "why"}` is refused with 422, `{"fail": "why"}` ends in
-FAILURE, `{"size": n}` gives a result of n bytes. `PUT /control/busy` makes it refuse everything with 503, `PUT /control/ready` ends that.
+FAILURE, `{"silent": 1}` gets no receipt before its end, `{"size": n}` gives a result of n bytes. `PUT /control/busy` makes it refuse everything with 503, `PUT /control/ready` ends that.
 Each execution is a line `<run id>` in the journal, which outlives a `kill -9`.
 """
 
@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.parser = httptools.HttpRequestParser(self)
+        self.silent = False
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,13 +169,18 @@ class Connection(asyncio.Protocol):
 
     def follow(self, run: FakeRun) -> None:
         if run.answer is None:
-            self.transport.write(HEAD)
+            self.silent = b'"silent"' in run.body
+            if not self.silent:
+                self.transport.write(HEAD)
             run.waiting.append(self)
         else:
             self.transport.write(HEAD + b"%x\r\n%b\r\n0\r\n\r\n" % (len(run.answer), run.answer))
 
     def end(self, answer: bytes) -> None:
-        self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(answer), answer))
+        if not self.transport.is_closing():
+            if self.silent:
+                self.transport.write(HEAD)
+            self.transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(answer), answer))
 
     def reply(self, status: int, content: object, extra: bytes = b"") -> None:
         body = json.dumps(content).encode()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,14 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ISSUER = "http://127.0.0.1:8000"
 PROJECT = "0190a000-0000-7000-8000-0000000000a1"
 PASSWORD = "secret-of-a-test"
-
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Process:
@@ -58,6 +52,13 @@ class Process:
             self.child.send_signal(number)
         return self.child.wait(30)
 
+    def pause(self) -> None:
+        """SIGSTOP: alive, but it does nothing."""
+        self.child.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.child.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         if self.child.poll() is None:
             self.kill()
@@ -80,11 +81,14 @@ class ValkeyServer(Process):
     """A real Valkey with an append-only file, written every second."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-        options = f"--bind 127.0.0.1 --port {self.port} --requirepass {PASSWORD} --appendonly yes --appendfsync everysec --save".split()
-        (folder / "valkey").mkdir(exist_ok=True)
-        super().__init__([str(get_binary_path()), *options, "", "--dir", str(folder / "valkey")], folder, "valkey")
+        self.folder = folder / "valkey"
+        self.folder.mkdir(exist_ok=True)
+        # A unix socket: a port could be taken by another test between two lives of this server.
+        self.url = f"unix://:{PASSWORD}@{self.folder}/socket"
+        options = (
+            f"--port 0 --unixsocket {self.folder}/socket --requirepass {PASSWORD} --appendonly yes --appendfsync everysec --save".split()
+        )
+        super().__init__([str(get_binary_path()), *options, "", "--dir", str(self.folder)], folder, "valkey")
         self.client = redis.Redis.from_url(self.url)
 
     def start(self) -> None:
@@ -96,6 +100,12 @@ class ValkeyServer(Process):
             return bool(self.client.ping())
         except redis.RedisError:
             return False
+
+    def lose_everything(self) -> None:
+        """SIGKILL, and start again without a single acknowledged write: more than a lost second of the append-only file."""
+        self.kill()
+        shutil.rmtree(self.folder / "appendonlydir")
+        self.start()
 
     def close(self) -> None:
         self.client.close()
@@ -151,21 +161,27 @@ class GatewayServer(Process):
     """A gateway process without a database, as an operator may run one close to the callers."""
 
     def __init__(self, folder: Path, valkey: ValkeyServer, keys: Keyring, name: str = "gateway", **settings: str) -> None:
-        self.port = free_port()
+        self.port = 0
         environment = {
             "REDIS_URL": valkey.url,
             "PUBLIC_URL": ISSUER,
             "GATEWAY_STANDALONE": "1",
             "GATEWAY_JWKS_URL": str(keys.path),
-            "GATEWAY_PORT": str(self.port),
+            "GATEWAY_PORT": "0",
             "ENDPOINT_URL_TEMPLATE": "http://{slug}.endpoints.test",
             **settings,
         }
         super().__init__([sys.executable, "-m", "gateway"], folder, name, environment)
 
     def start(self) -> None:
+        lives = len(self._ports())
         super().start()
+        until(lambda: len(self._ports()) > lives or self.child.poll() is not None, "the gateway's port")
+        self.port = int(self._ports()[-1])
         until(self._answers, "the gateway")
+
+    def _ports(self) -> list[str]:
+        return re.findall(r"gateway listening on http://127.0.0.1:(\d+)", self.text()) if self.log.exists() else []
 
     def _answers(self) -> bool:
         if self.child.poll() is not None:
