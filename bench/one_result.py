@@ -11,7 +11,7 @@ from ikclient.core.client import Client
 def main(endpoint: str, picture: str, task: str) -> None:
     """Run once."""
     with Client(endpoint) as client:
-        results = client.run_task(picture, task_name=task)
+        results = client.run_task(task, picture)
         sys.stdout.write(json.dumps({"results": [result.raw for result in results]}) + "\n")
 
 

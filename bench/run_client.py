@@ -12,6 +12,7 @@ import sys
 import time
 
 from ikclient.core.client import Client
+from ikclient.core.io import ImageIO
 
 WARM_UP = 10
 
@@ -23,7 +24,7 @@ def main(picture: str, task: str, runs: str, *endpoints: str) -> None:
     for number in range(int(runs) + WARM_UP):
         for client, times in zip(clients, taken, strict=True):
             began = time.perf_counter()
-            client.run_task(picture, task_name=task).get_image_output()
+            client.run_task(task, picture).get_output(assert_type=ImageIO)
             if number >= WARM_UP:
                 times.append((time.perf_counter() - began) * 1000)
     for client in clients:

@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from typing import Any
 
 from ikclient.core.client import Client
 from PIL import Image, ImageDraw
@@ -20,12 +21,12 @@ def main(endpoint: str, picture: str, result: str, task: str) -> None:
     """Run once for the picture, then a few more times for the timings."""
     with Client(endpoint) as client:
         began = time.perf_counter()
-        found = client.run_task(picture, task_name=task).get_output().raw
+        found = {output.key: output.data for output in client.run_task(task, picture).get_outputs()}
         first = time.perf_counter() - began
         took = []
         for _ in range(RUNS):
             began = time.perf_counter()
-            client.run_task(picture, task_name=task)
+            client.run_task(task, picture)
             took.append(time.perf_counter() - began)
     boxes = draw(picture, result, found)
     sys.stdout.write(
@@ -33,9 +34,9 @@ def main(endpoint: str, picture: str, result: str, task: str) -> None:
     )
 
 
-def draw(picture: str, result: str, found: dict[str, object]) -> int:
+def draw(picture: str, result: str, found: dict[str, Any]) -> int:
     """Draw each detection's box and label on the picture; return how many there are."""
-    detections = found["OBJECT_DETECTION"]["detections"]  # type: ignore[index]
+    detections = found["OBJECT_DETECTION"]["detections"]
     image = Image.open(picture).convert("RGB")
     pen = ImageDraw.Draw(image)
     for detection in detections:
