@@ -102,9 +102,9 @@ def refused(endpoint, body):
             return {"status": error.response.status_code, "body": error.response.json()}
 
 
-def locked_out(endpoint, token):
+def locked_out(endpoint, wrong_token):
     try:
-        with Client(endpoint, token=token) as client:
+        with Client(endpoint, token=wrong_token) as client:
             client.get_workflow()
     except httpx.HTTPStatusError as error:
         return {"status": error.response.status_code, "url": str(error.request.url)}

@@ -29,7 +29,7 @@ def test_parameters_change_the_result(ask, blur_endpoint, picture):
         "run_parameters", endpoint=blur_endpoint, picture=picture, task="ocv_blur", parameters={"kSizeWidth": 31, "kSizeHeight": 31}
     )
     assert blurred["format"] == "jpeg"
-    assert blurred["roughness"] < plain["roughness"] / 2
+    assert blurred["roughness"] < 0.7 * plain["roughness"]
 
 
 def test_a_context_names_outputs_of_any_task_and_parameters_of_any_task(ask, edges_endpoint, picture):
@@ -102,7 +102,7 @@ def test_an_unknown_parameter_is_known_to_the_client_before_it_calls(person, blu
 
 
 def test_a_wrong_token_stops_at_the_service(person, blur_endpoint):
-    told = person.ask("locked_out", endpoint=blur_endpoint, token="slw_wrong")
+    told = person.ask("locked_out", endpoint=blur_endpoint, wrong_token="slw_wrong")
     assert told["status"] == 401
     assert told["url"].startswith(f"{person.url}/v1/projects/jwt/")
 

@@ -73,12 +73,27 @@ def write_failing_plugin(folder: Path) -> Path:
     """Write the plugin `lose_page` below `folder`; return its own folder."""
     plugin = folder / "lose_page"
     plugin.mkdir()
-    (plugin / "__init__.py").write_text("")
-    (plugin / "lose_page.py").write_text(PLUGIN)
+    for name, text in {"__init__": "", "lose_page": INTERFACE, "lose_page_process": PROCESS}.items():
+        (plugin / f"{name}.py").write_text(text)
     return plugin
 
 
-PLUGIN = f'''"""A plugin that fails on every picture."""
+INTERFACE = '''"""What the engine asks for the parts of the plugin."""
+
+from ikomia import dataprocess
+
+from lose_page.lose_page_process import LosePageFactory
+
+
+class IkomiaPlugin(dataprocess.CPluginProcessInterface):
+    def __init__(self):
+        dataprocess.CPluginProcessInterface.__init__(self)
+
+    def get_process_factory(self):
+        return LosePageFactory()
+'''
+
+PROCESS = f'''"""A task that fails on every picture."""
 
 from ikomia import core, dataprocess
 
@@ -101,12 +116,4 @@ class LosePageFactory(dataprocess.CTaskFactory):
 
     def create(self, parameters=None):
         return LosePage(self.info.name, parameters)
-
-
-class IkomiaPlugin(dataprocess.CPluginProcessInterface):
-    def __init__(self):
-        dataprocess.CPluginProcessInterface.__init__(self)
-
-    def get_process_factory(self):
-        return LosePageFactory()
 '''

@@ -32,16 +32,22 @@ def check_plugins(problems: Problems, tasks: Iterable[Task], files: frozenset[st
     folders = {name.split("/", 1)[0] for name in files if "/" in name}
     _check_presence(problems, usable, folders)
     for name, task in usable.items():
-        if name in folders and f"{name}/{name}.py" not in files:
-            _refuse_folder(problems, task, files)
+        if name in folders:
+            _check_folder(problems, task, files)
     _check_parameter_files(problems, tasks, folders & usable.keys(), files)
     return tuple(sorted(usable))
 
 
 def _check_plugin_name(problems: Problems, task: Task) -> bool:
-    if _PLUGIN_NAME.fullmatch(task.name):
+    if task.name in built_in_algorithms():
+        message = f"The plugin {quoted(task.name)} has the name of an algorithm of the engine, which would run instead. Rename the plugin."
+    elif not _PLUGIN_NAME.fullmatch(task.name):
+        message = (
+            f"The plugin name {quoted(task.name)} cannot be a Python module. "
+            "Use letters, digits, underscores and dashes, and rename its folder too."
+        )
+    else:
         return True
-    message = f"The plugin name {quoted(task.name)} cannot be a Python module. Use letters, digits, underscores and dashes, and rename its folder too."
     problems.add("plugin_name", f"{task.place}/task_data/name", message)
     return False
 
@@ -61,16 +67,18 @@ def _check_presence(problems: Problems, plugins: dict[str, Task], folders: set[s
         problems.add("plugin_missing", f"{task.place}/task_data/name", message)
 
 
-def _refuse_folder(problems: Problems, task: Task, files: frozenset[str]) -> None:
+def _check_folder(problems: Problems, task: Task, files: frozenset[str]) -> None:
+    """The engine imports `<name>/<name>.py` and, whatever that does, `<name>/<name>_process.py`."""
     name, place = task.name, f"{task.place}/task_data/name"
+    missing = [path for path in (f"{name}/{name}.py", f"{name}/{name}_process.py") if path not in files]
+    if not missing:
+        return
     if any(file.startswith(f"{name}/") and file.endswith((".so", ".dll", ".dylib")) for file in files):
         problems.add(
             "plugin_not_python", place, f"The plugin {quoted(name)} is compiled. Only plugins written in Python run here; use such a one."
         )
         return
-    message = (
-        f"The folder of the plugin {quoted(name)} has no module {quoted(f'{name}/{name}.py')}, which the engine loads. Add it, not deeper."
-    )
+    message = f"The folder of the plugin {quoted(name)} lacks {quoted_list(missing)}, which the engine imports. Add it, not deeper."
     problems.add("plugin_incomplete", place, message)
 
 
