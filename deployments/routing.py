@@ -8,6 +8,7 @@ from dataclasses import asdict
 from uuid import UUID
 
 import redis
+from django.db import transaction
 
 from controlplane.common.valkey import valkey
 from deployments.models import Deployment
@@ -31,6 +32,16 @@ return 1
 def route_key(slug: str) -> str:
     """Return the key of an endpoint's route."""
     return f"sw:route:{slug}"
+
+
+def publish_on_commit(pk: UUID) -> None:
+    """Publish a deployment's route once the present transaction is committed."""
+
+    def publish() -> None:
+        publish_route(pk)
+
+    # A named function: Django logs a robust hook that fails by its __qualname__, which a partial lacks.
+    transaction.on_commit(publish, robust=True)
 
 
 def publish_route(pk: UUID) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -11,7 +10,7 @@ from controlplane.common import clock
 from deployments.errors import ForbiddenSwitch, StaleLease
 from deployments.leases import Lease
 from deployments.models import Deployment, StatusChange
-from deployments.routing import publish_route
+from deployments.routing import publish_on_commit
 from deployments.states import ALLOWED, Reason, Status
 
 
@@ -40,7 +39,7 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
             reason_code=code,
             reason_detail=detail,
         )
-        transaction.on_commit(partial(publish_route, deployment.pk), robust=True)
+        publish_on_commit(deployment.pk)
     for name, value in {**fields, "reason_code": code, "reason_detail": detail}.items():
         setattr(deployment, name, value)
 

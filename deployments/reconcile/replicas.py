@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from functools import partial
-
-from django.db import transaction
 
 from controlplane.common import clock
 from deployments.checkpoints import checkpoint
@@ -16,7 +13,7 @@ from deployments.models import Bundle, Deployment, Replica
 from deployments.offers import offer_of
 from deployments.providers.base import ProviderError, ReplicaSpec, ReplicaState, StillWorking
 from deployments.providers.registry import provider
-from deployments.routing import publish_route
+from deployments.routing import publish_on_commit
 from deployments.states import ReplicaStatus, Status
 from deployments.transitions import switch_status
 
@@ -101,7 +98,7 @@ def refresh_route(lease: Lease, replica: Replica, state: ReplicaState) -> None:
     with guarded(lease):
         if note_state(replica, state):
             Deployment.objects.filter(pk=pk).update(updated_at=clock.now())
-        transaction.on_commit(partial(publish_route, pk), robust=True)
+        publish_on_commit(pk)
 
 
 def abandon(lease: Lease) -> None:

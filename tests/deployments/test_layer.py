@@ -13,7 +13,7 @@ from deployments.bundles.layer import write_layer
 from deployments.errors import BuildFailed
 from tests.deployments.builders import zip_of
 
-PLUGIN = {"workflow.json": "{}", "hull/hull.py": "print(1)", "hull/data/a.bin": b"\x00" * 5000}
+PLUGIN: dict[str, str | bytes] = {"workflow.json": "{}", "hull/hull.py": "print(1)", "hull/data/a.bin": b"\x00" * 5000}
 
 
 def layer_of(archive: bytes) -> tuple[str, bytes]:

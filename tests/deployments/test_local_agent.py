@@ -93,7 +93,7 @@ def test_a_runtime_that_is_killed_is_started_again_at_the_same_address(agent: Ag
     os.kill(killed, signal.SIGKILL)
 
     after = until(
-        lambda: (found := agent.provider.ensure_replica(spec)).restarts and found.phase is Phase.READY and found or None, what="a restart"
+        lambda: found if (found := agent.provider.ensure_replica(spec)).restarts and found.phase is Phase.READY else None, what="a restart"
     )
     assert (after.address, after.restarts) == (before.address, 1)
     assert agent.runtime() != killed

@@ -28,7 +28,7 @@ Settle = Callable[..., Deployment]
 
 def route(deployment: Deployment) -> dict[str, Any] | None:
     text = valkey().get(route_key(deployment.slug))
-    return json.loads(text) if text else None  # type: ignore[arg-type]
+    return json.loads(text) if text else None
 
 
 def history(deployment: Deployment) -> list[str]:
