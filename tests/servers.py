@@ -102,7 +102,7 @@ def pytest_collection_finish() -> None:
         servers.await_ready()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure() -> None:
     """Stop what this process has started."""
     stop_servers()

@@ -12,17 +12,11 @@ from controlplane.embedded.probes import log_says, socket_answers, web_answers
 from controlplane.embedded.service import Probe, Program, Service, alive
 from controlplane.embedded.spawn import log_path
 
-# Tables, bucket and signing key. Both commands change nothing when all is there.
-STEPS = ("migrate", "prepare")
 
-
-def initial_steps(environment: Mapping[str, str]) -> list[Program]:
-    """What must have run before any of our processes starts."""
-    commands = {"migrate": ["migrate", "--no-input"], "prepare": ["prepare"]}
-    return [
-        Program(name=name, command=[sys.executable, REPOSITORY / "manage.py", *commands[name]], environment=environment, folder=REPOSITORY)
-        for name in STEPS
-    ]
+def initial_step(environment: Mapping[str, str]) -> Program:
+    """What must have run before any of our processes starts: tables, bucket and signing key."""
+    command = [sys.executable, "-m", "controlplane.embedded.initialise"]
+    return Program(name="prepare", command=command, environment=environment, folder=REPOSITORY)
 
 
 def applications(options: Options, *, data: DataDir, settings: Mapping[str, str], environment: Mapping[str, str]) -> list[Service]:

@@ -46,6 +46,7 @@ def _supervise(supervise: Callable[[int], int], lifeline: int) -> None:
         os.setsid()
         adopt_orphans()
         status = supervise(lifeline)
+        end_descendants(grace=0.0)
         sys.stdout.flush()
     except BaseException:
         traceback.print_exc()

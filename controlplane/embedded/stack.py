@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from controlplane.embedded.applications import applications, inherited_environment, initial_steps
+from controlplane.embedded.applications import applications, inherited_environment, initial_step
 from controlplane.embedded.datadir import DataDir, take_lock
 from controlplane.embedded.environment import ADDRESS_OF, replaced_servers, settings_environment
 from controlplane.embedded.errors import EmbeddedError, StepFailed, StopRequested
@@ -108,10 +108,9 @@ def _start(options: Options, *, data: DataDir, secrets: Mapping[str, str], super
     if options.servers_only:
         return
     environment = inherited_environment(settings)
-    for step in initial_steps(environment):
-        began = time.monotonic()
-        supervisor.run_step(step)
-        supervisor.report(step.name, "", time.monotonic() - began)
+    began = time.monotonic()
+    supervisor.run_step(initial_step(environment))
+    supervisor.report("prepare", "tables, bucket, keys", time.monotonic() - began)
     supervisor.start(applications(options, data=data, settings=settings, environment=environment))
 
 

@@ -1,6 +1,5 @@
 """Starts services in order, restarts those that die, stops all in reverse order. One thread, one loop."""
 
-import os
 import signal
 import subprocess
 import time
@@ -9,7 +8,7 @@ from dataclasses import dataclass
 
 from controlplane.embedded.datadir import DataDir
 from controlplane.embedded.errors import StepFailed, StopRequested
-from controlplane.embedded.processes import collect, descendants, ended_child, session_members, signal_all
+from controlplane.embedded.processes import collect, ended_child, session_members, signal_all
 from controlplane.embedded.service import Program, Service
 from controlplane.embedded.spawn import log_path, spawn
 from controlplane.embedded.waiting import Waiter
@@ -135,14 +134,13 @@ class Supervisor:
         self.changed()
 
     def stop(self) -> None:
-        """Stop all in reverse order, each within its time; then kill whatever is left below this process."""
+        """Stop all in reverse order, each within its time."""
         for running in reversed(self.running):
             service = running.service
             if running.process.poll() is None and not self.waiter.hurry:
                 self.say(f"stopping {service.name}")
             seconds = ABANDONED_STOP_SECONDS if self.waiter.abandoned else service.stop_seconds
             self._end(running.process, service.stop_signal, seconds=seconds)
-        signal_all(descendants(os.getpid()), signal.SIGKILL)
         self.running.clear()
 
     def _end(self, process: "subprocess.Popen[bytes]", number: signal.Signals, *, seconds: float) -> None:

@@ -42,3 +42,9 @@ class Waiter:
         if self._lifeline is not None and self._lifeline in readable and not os.read(self._lifeline, 1):
             self._lifeline = None
             self.abandoned = self.stop_requested = True
+
+    def close(self) -> None:
+        """Give the signals' wake-up back."""
+        signal.set_wakeup_fd(-1)
+        self._wake.close()
+        self._wake_end.close()
