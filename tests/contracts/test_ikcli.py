@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 
 import pytest
 
@@ -188,16 +187,14 @@ class TestDeployments:
 
     def test_the_life_of_a_deployment(self, person, project, picture):
         person.must("project", "push", project, str(person.save(only_blur())))
-        began = time.monotonic()
         told = person.must("project", "workflow", "deploy", project, "only_blur", *OFFER, "--size", "S").text
         assert "Deployment AWS FRANCE SERVERLESS http" in told
         endpoint = person.until_running(project, "only_blur")["endpoint"]
-        assert time.monotonic() - began < 60
         assert "Nothing to update" in person.must("project", "deployment", "update", project, "only_blur").text
 
         person.must("project", "push", project, str(person.save(only_blur(size="9"))))
         told = person.must("project", "deployment", "update", project, "only_blur", "--size", "M", answers="y\n").text
-        assert "Will Update These Deployments (1)" in told or "Will update" in told
+        assert "Will Update These Deployments (1)" in told
         assert "Done" in told
         updated = person.until_running(project, "only_blur")
         assert (updated["tag"], updated["size"], updated["endpoint"]) == ("v2", "M", endpoint)
@@ -227,7 +224,7 @@ class TestDeployments:
         assert "Deployment deleted" in person.must(*command, answers="y\n").text
 
 
-def test_prompts_and_results_are_all_in_json_or_plain_text(person):
+def test_every_answer_is_one_that_the_client_can_read(person):
     """The client reads every answer; one that it cannot read ends in a traceback of its own."""
     for command in (("project", "ls"), ("namespace", "ls"), ("organization", "ls"), ("algo", "ls"), ("hub", "ls")):
         done = person.ikcli(*command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import subprocess
 import zipfile
 from pathlib import Path
@@ -80,6 +81,15 @@ def test_the_list_of_built_in_algorithms_is_the_list_of_the_installed_engine(tmp
     listed = set(json.loads((tmp_path / "names.json").read_text()))
     assert listed == built_in_algorithms()
     assert set(NEVER_RUN) < listed
+
+
+def test_every_code_of_a_refusal_is_described() -> None:
+    package = ROOT / "controlplane/projects/archive"
+    raised = re.compile(r'(?:InvalidInput|_Refused|problems\.add)\(\s*"([a-z0-9_]+)"')
+    codes = {code for module in package.glob("*.py") for code in raised.findall(module.read_text())}
+    described = set(re.findall(r"`([a-z0-9_]+)`", (ROOT / "docs/workflows.md").read_text()))
+    assert len(codes) > 40
+    assert codes <= described
 
 
 def example_folders() -> list[Path]:
