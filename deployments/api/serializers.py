@@ -44,7 +44,7 @@ class OfferOutput(serializers.Serializer[Any]):
     disk_gb = serializers.IntegerField()
     ephemeral_mb = serializers.IntegerField()
     gpu = serializers.CharField(allow_blank=True)
-    regions = serializers.ListField(child=serializers.ChoiceField(choices=REGIONS))
+    regions = serializers.ListField(child=serializers.CharField())
     price = PriceOutput()
     available = serializers.BooleanField()
     unavailable_reason = serializers.CharField(source="unavailable", allow_blank=True)

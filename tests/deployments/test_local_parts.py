@@ -173,6 +173,7 @@ def test_cgroup_v2_gets_memory_processes_and_cpu(tmp_path: Path) -> None:
     assert limiter.level == "cgroup-v2"
     values = {name: (cage.folders[0] / name).read_text() for name in ("memory.max", "pids.max", "cpu.max")}
     assert values == {"memory.max": str(512 * 1024 * 1024), "pids.max": "1024", "cpu.max": "200000 100000"}
+    limiter.close()
 
 
 def test_cgroup_v1_gets_the_same_in_three_places(tmp_path: Path) -> None:
@@ -187,6 +188,21 @@ def test_cgroup_v1_gets_the_same_in_three_places(tmp_path: Path) -> None:
     assert (tmp_path / "memory/slipway-test/r1/memory.limit_in_bytes").read_text() == str(512 * 1024 * 1024)
     assert (tmp_path / "cpu/slipway-test/r1/cpu.cfs_quota_us").read_text() == "200000"
     assert len(cage.folders) == 3
+    limiter.close()
+
+
+def test_folders_of_agents_that_are_dead_are_removed_and_of_living_ones_are_not(tmp_path: Path) -> None:
+    fake_v2(tmp_path)
+    living = find_limiter("slipway-living", root=tmp_path)
+    (tmp_path / "slipway-dead" / "r1").mkdir(parents=True)
+
+    limiter = find_limiter("slipway-own", root=tmp_path)
+    limiter.clear()
+
+    assert sorted(path.name for path in tmp_path.glob("slipway-*")) == ["slipway-living", "slipway-own"]
+    assert isinstance(find_limiter("slipway-living", root=tmp_path), WatchdogLimiter)
+    living.close()
+    limiter.close()
 
 
 def test_without_cgroups_a_watchdog_holds_the_limit(tmp_path: Path) -> None:

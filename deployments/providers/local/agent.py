@@ -26,7 +26,7 @@ from deployments.providers.local.api import AgentApi
 from deployments.providers.local.bundle_cache import BundleCache
 from deployments.providers.local.fleet import Fleet
 from deployments.providers.local.host import Folders, Host
-from deployments.providers.local.limits import find_limiter
+from deployments.providers.local.limits import GROUP_PREFIX, find_limiter
 from deployments.providers.local.sandbox import find_sandbox
 
 logger = logging.getLogger("slipway.agent")
@@ -50,7 +50,7 @@ def make_host() -> Host:
     """Look at the machine once: folders, sandbox, limits."""
     folders = Folders.make(Path(settings.DATA_DIR).resolve() / "agent")
     code = Path(__file__).resolve().parents[3]
-    group = f"slipway-{hashlib.sha256(os.fsencode(folders.root)).hexdigest()[:12]}"
+    group = f"{GROUP_PREFIX}{hashlib.sha256(os.fsencode(folders.root)).hexdigest()[:12]}"
     return Host(
         folders=folders,
         bundles=BundleCache(folders.bundles, open_bundle),

@@ -6,8 +6,10 @@ RLIMIT_AS is of no use here: numpy and the engine map far more than they touch.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +17,9 @@ MEGABYTE = 1024 * 1024
 PERIOD_US = 100_000
 MAX_PROCESSES = 1024
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+CLAIM_ATTEMPTS = 20
+CLAIM_PAUSE = 0.05
+GROUP_PREFIX = "slipway-"
 CONTROLLERS = ("memory", "cpu", "pids")
 
 
@@ -64,6 +69,7 @@ class CgroupLimiter:
 
     level: str
     roots: dict[str, Path] = field(default_factory=dict)
+    claims: list[int] = field(default_factory=list)
 
     def make_cage(self, name: str, limits: Limits) -> Cage:
         """Create the folders and write the limits."""
@@ -77,17 +83,21 @@ class CgroupLimiter:
         return Cage(tuple(folders.values()))
 
     def clear(self) -> None:
-        """Kill and remove what an agent that was killed has left."""
+        """Kill and remove what this agent left when it was killed, and remove the empty folders of agents that never came back."""
         for root in self.roots.values():
-            for folder in root.iterdir():
-                if folder.is_dir():
-                    cage = Cage((folder,))
-                    cage.kill()
-                    cage.remove()
+            for cage in cages(root):
+                cage.kill()
+                cage.remove()
+            for other in root.parent.glob(f"{GROUP_PREFIX}*"):
+                if other != root and (claim := claimed(other)) is not None:
+                    Cage((*(folder for cage in cages(other) for folder in cage.folders), other)).remove()
+                    os.close(claim)
 
     def close(self) -> None:
         """Remove this agent's own folders."""
         Cage(tuple(self.roots.values())).remove()
+        while self.claims:
+            os.close(self.claims.pop())
 
 
 class WatchdogLimiter:
@@ -107,6 +117,36 @@ class WatchdogLimiter:
 
 
 Limiter = CgroupLimiter | WatchdogLimiter
+
+
+def claimed(group: Path) -> int | None:
+    """Return a descriptor that holds the lock of a group's folder, or None if a living agent holds it: the kernel frees it at death."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(group, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_ino == group.stat().st_ino:
+                return descriptor
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    return None
+
+
+def claim_soon(group: Path) -> int:
+    """Return the claim of a group, waiting out another agent that has just taken it for abandoned; raise OSError if it stays taken."""
+    for _ in range(CLAIM_ATTEMPTS):
+        group.mkdir(exist_ok=True)
+        if (claim := claimed(group)) is not None:
+            return claim
+        time.sleep(CLAIM_PAUSE)
+    raise BlockingIOError(f"another agent holds {group}")
+
+
+def cages(group: Path) -> list[Cage]:
+    """Return the cages that are in a group's folder."""
+    return [Cage((folder,)) for folder in group.iterdir() if folder.is_dir()]
 
 
 def write_v2(folder: Path, limits: Limits) -> None:
@@ -143,7 +183,7 @@ def try_v2(group: str, root: Path) -> CgroupLimiter:
     folder = root / group
     folder.mkdir(exist_ok=True)
     (folder / "cgroup.subtree_control").write_text(wanted)
-    return tried(CgroupLimiter("cgroup-v2", {"unified": folder}))
+    return tried(CgroupLimiter("cgroup-v2", {"unified": folder}), folder)
 
 
 def try_v1(group: str, root: Path) -> CgroupLimiter:
@@ -153,11 +193,13 @@ def try_v1(group: str, root: Path) -> CgroupLimiter:
         if not (root / controller / "cgroup.procs").exists():
             raise FileNotFoundError(controller)
         folder.mkdir(exist_ok=True)
-    return tried(CgroupLimiter("cgroup-v1", roots))
+    return tried(CgroupLimiter("cgroup-v1", roots), *roots.values())
 
 
-def tried(limiter: CgroupLimiter) -> CgroupLimiter:
-    """Return the limiter if it can make a cage, or raise OSError."""
+def tried(limiter: CgroupLimiter, *groups: Path) -> CgroupLimiter:
+    """Claim the groups and return the limiter if it can make a cage, or raise OSError."""
+    for group in groups:
+        limiter.claims.append(claim_soon(group))
     limiter.make_cage("probe", Limits(memory_mb=64, cpus=1)).remove()
     return limiter
 
