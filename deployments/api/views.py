@@ -36,6 +36,11 @@ from deployments.services import delete_deployment, project_of, request_deployme
 DAY = timedelta(days=1)
 
 
+def exactly(names: tuple[str, ...]) -> str:
+    """Describe a filter; a name that there is not finds nothing, as with every filter."""
+    return f"One of {', '.join(names)}; anything else finds nothing."
+
+
 class OfferList(WorkspaceView):
     """The catalogue."""
 
@@ -60,9 +65,9 @@ class WorkflowDeploymentList(WorkspaceView):
     @extend_schema(
         summary="List deployments of a workflow",
         parameters=[
-            OpenApiParameter("provider", str, enum=PROVIDERS),
-            OpenApiParameter("region", str, enum=REGIONS),
-            OpenApiParameter("flavour", str, enum=FLAVOURS),
+            OpenApiParameter("provider", str, description=exactly(PROVIDERS)),
+            OpenApiParameter("region", str, description=exactly(REGIONS)),
+            OpenApiParameter("flavour", str, description=exactly(FLAVOURS)),
         ],
         responses=page_of(DeploymentOutput),
         examples=[page_example(examples.DEPLOYMENT)],
