@@ -1,5 +1,6 @@
 """The HTTP routes, as a plain ASGI application."""
 
+import traceback
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import UUID
@@ -7,6 +8,7 @@ from uuid import UUID
 import msgspec
 
 from runtime.errors import RequestRefused
+from runtime.log import write_log
 from runtime.runs import Run
 from runtime.service import Service
 from runtime.settings import Settings
@@ -34,6 +36,9 @@ class Application:
             await self._route(scope, receive, send)
         except RequestRefused as refusal:
             await _send_refusal(send, refusal)
+        except Exception:
+            write_log("ERROR", f"{scope['method']} {scope['path']} failed", traceback=traceback.format_exc())
+            await _send_refusal(send, RequestRefused(500, "internal_error", "the runtime failed on this request, its log says why"))
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["method"], scope["path"].strip("/").split("/"):

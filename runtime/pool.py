@@ -12,7 +12,7 @@ from runtime.engine_process import TemplateProcess
 from runtime.errors import RequestRefused
 from runtime.log import write_log
 from runtime.settings import Settings
-from runtime.wire import Exited, Failure, Job, Loaded, Outcome, Ready, Spawned, StartFailed, TaskFacts, TemplateEvent, WorkerMessage
+from runtime.wire import Exited, Failure, Job, Loaded, Outcome, Ready, StartFailed, TaskFacts, TemplateEvent, WorkerMessage
 from runtime.worker_link import WorkerLink, WorkerState, open_link
 
 ATTEMPTS = 2
@@ -43,6 +43,7 @@ class WorkerPool:
         self._queue: deque[PendingRun] = deque()
         self._numbers = 0
         self._bad_starts = 0
+        self._has_served = False
         self._loaded = False
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -157,10 +158,13 @@ class WorkerPool:
         worker.stop_timer()
         if isinstance(message, Ready):
             self._bad_starts = 0
+            self._has_served = True
             worker.state = WorkerState.IDLE
+            worker.pid = message.pid
+            write_log("INFO", f"engine worker {worker.number} (process {worker.pid}) is ready")
             self._dispatch()
         else:
-            self._fail(message.detail)
+            self._could_not_start(message.detail)
 
     def _worker_closed(self, worker: WorkerLink) -> None:
         if worker.exit_status is not None:
@@ -187,7 +191,7 @@ class WorkerPool:
         pending, worker.pending = worker.pending, None
         how = _describe(worker.exit_status)
         if not self._closed:
-            write_log("WARNING", f"engine worker {worker.pid} ended: {worker.killed_for or how}", traceback=crash)
+            write_log("WARNING", f"engine worker {worker.number} (process {worker.pid}) ended: {worker.killed_for or how}", traceback=crash)
         if pending is not None:
             self._settle(pending, worker, how, crash)
         if started:
@@ -228,10 +232,7 @@ class WorkerPool:
                 self._on_loaded(tasks)
                 self._spawn_missing()
             case StartFailed(detail=detail):
-                self._fail(detail)
-            case Spawned(worker=number, pid=pid):
-                if number in self._workers:
-                    self._workers[number].pid = pid
+                self._could_not_start(detail)
             case Exited(worker=number, status=status):
                 self._worker_exited(number, status)
 
@@ -259,22 +260,31 @@ class WorkerPool:
             worker.pending = None
 
     def _load_overdue(self) -> None:
-        self._fail(f"The workflow did not load within {self._settings.load_timeout:g} s.")
+        self._could_not_start(f"The workflow did not load within {self._settings.load_timeout:g} s.")
+        if self._template is not None:
+            self._template.kill()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    # Failing to start
+    # Failing to start. A workflow that has served before is never given up: what went wrong lies outside of it.
+
+    def _could_not_start(self, detail: str) -> None:
+        """An exception at the start would come again; the process that told of it ends by itself."""
+        if self._has_served:
+            write_log("ERROR", "the engine could not be started again", traceback=detail)
+        else:
+            self._fail(detail)
 
     def _start_failed(self, detail: str) -> None:
-        """Try again a few times with growing pauses: what failed may have been killed from outside."""
+        """Try again with growing pauses; a few times only where it has never worked."""
         self._bad_starts += 1
-        if self._bad_starts >= START_ATTEMPTS:
+        if self._bad_starts >= START_ATTEMPTS and not self._has_served:
             self._fail(detail)
             return
-        pause = min(BACKOFF_SECONDS * 2**self._bad_starts, BACKOFF_LIMIT_SECONDS)
+        pause = min(BACKOFF_SECONDS * 2 ** min(self._bad_starts, 10), BACKOFF_LIMIT_SECONDS)
         again = self.start if self._template is None else self._spawn_missing
         asyncio.get_running_loop().call_later(pause, self._start_again, again)
 

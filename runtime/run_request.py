@@ -157,9 +157,10 @@ def _check_input(
         checked.job.inputs.append(JobInput("IMAGE", data))
     elif kind in JSON_TYPES:
         _check_type(kind, expected, where)
-        if not bytes(raw[:1]) == b"{":
+        content = bytes(raw)
+        if not content.startswith(b"{"):
             raise InvalidRun("invalid_input", f"{where}.{kind} must be an object")
-        checked.job.inputs.append(JobInput(kind, bytes(raw)))
+        checked.job.inputs.append(JobInput(kind, content))
     else:
         _refuse_kind(kind, where)
 

@@ -58,6 +58,8 @@ class Outcome(msgspec.Struct, array_like=True):
 class Ready(msgspec.Struct, tag="ready"):
     """A worker takes runs from now on."""
 
+    pid: int
+
 
 class StartFailed(msgspec.Struct, tag="failed"):
     """The workflow could not be loaded or initialised; `detail` holds the traceback."""
@@ -79,13 +81,6 @@ class Loaded(msgspec.Struct, tag="loaded"):
     tasks: list[TaskFacts]
 
 
-class Spawned(msgspec.Struct, tag="spawned"):
-    """A worker was forked."""
-
-    worker: int
-    pid: int
-
-
 class Exited(msgspec.Struct, tag="exited"):
     """A worker ended; `status` is what waitpid gave."""
 
@@ -105,7 +100,7 @@ class Kill(msgspec.Struct, tag="kill"):
     worker: int
 
 
-TemplateEvent = Loaded | StartFailed | Spawned | Exited
+TemplateEvent = Loaded | StartFailed | Exited
 TemplateOrder = Spawn | Kill
 WorkerMessage = Ready | StartFailed
 

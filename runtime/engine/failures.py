@@ -7,6 +7,7 @@ from typing import Any
 
 from runtime.wire import Failure
 
+OWN_FOLDER = f"{Path(__file__).parent}/"
 ENGINE_MODULES = ("ikomia", "pydataprocess", "pycore")
 
 
@@ -36,11 +37,13 @@ class TaskWatch:
         self.error = None
         self.task = None
 
-    def format(self, error: BaseException) -> str:
-        """The traceback without this package's frames, with paths relative to the bundle."""
+    def format(self, error: BaseException) -> str | None:
+        """The traceback without this package's frames, with paths relative to the bundle; None when nothing of it is left."""
         trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None and "/runtime/engine/" in trace.tb_frame.f_code.co_filename:
+        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(OWN_FOLDER):
             trace = trace.tb_next
+        if trace is None:
+            return None
         return "".join(traceback.format_exception(type(error), error, trace)).replace(self._prefix, "").rstrip()
 
     def _wrap(self, task_class: Any) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pybase64
@@ -15,10 +16,8 @@ _CLASSES = {
     "OBJECT_DETECTION": "CObjectDetectionIO",
     "INSTANCE_SEGMENTATION": "CInstanceSegmentationIO",
     "SEMANTIC_SEGMENTATION": "CSemanticSegmentationIO",
-    "KEYPOINTS": "CKeypointsIO",
-    "TEXT": "CTextIO",
-    "NUMERIC_VALUES": "CNumericIO",
     "BLOB_VALUES": "CBlobMeasureIO",
+    "DATA_DICT": "DataDictIO",
     "INPUT_GRAPHICS": "CGraphicsInput",
     "OUTPUT_GRAPHICS": "CGraphicsOutput",
 }
@@ -49,14 +48,10 @@ def _image(data: bytes, expected: str | None) -> Any:
 
 
 def _from_json(kind: str, text: str) -> Any:
-    io: Any = importlib.import_module("ikomia.dataprocess")
-    if kind == "ARRAY":
-        return _array(json.loads(text))
-    if kind == "DATA_DICT":
-        data_dict = importlib.import_module("ikomia.dataprocess.io").DataDictIO()
-        data_dict.from_json(text)
-        return data_dict
-    value = getattr(io, _CLASSES[kind])()
+    if (build := _BUILDERS.get(kind)) is not None:
+        return build(json.loads(text))
+    module = "ikomia.dataprocess.io" if kind == "DATA_DICT" else "ikomia.dataprocess"
+    value: Any = getattr(importlib.import_module(module), _CLASSES[kind])()
     value.from_json(text)
     return value
 
@@ -70,3 +65,69 @@ def _array(content: dict[str, Any]) -> Any:
         raise ValueError("arrays of objects are not accepted")
     values = numpy.frombuffer(pybase64.b64decode(content["data"], validate=True), dtype).reshape(content["shape"])
     return io.CArrayIO(values.copy(), "")
+
+
+def _values(content: dict[str, Any]) -> Any:
+    """Built column by column: the engine's own reader repeats each column's first value. Words stay strings."""
+    io: Any = importlib.import_module("ikomia.dataprocess")
+    columns = content["values"]
+    try:
+        columns = [[float(value) for value in column] for column in columns]
+        value = io.CNumericIO()
+    except ValueError:
+        value = io.CDataStringIO()
+    value.set_output_type(io.NumericOutputType.values[content.get("outputType", 2)])
+    value.set_plot_type(io.PlotType.values[content.get("plotType", 0)])
+    headers, labels = content.get("headers", []), content.get("valueLabels", [])
+    for index, column in enumerate(columns):
+        value.add_value_list(column, *headers[index : index + 1], *labels[index : index + 1])
+    return value
+
+
+def _keypoints(content: dict[str, Any]) -> Any:
+    """Built object by object: the engine's own reader loses the objects and shifts the links."""
+    io: Any = importlib.import_module("ikomia.dataprocess")
+    value = io.CKeypointsIO()
+    value.init("input", content.get("referenceImageIndex", 0))
+    value.set_keypoint_names(content.get("names", []))
+    value.set_keypoint_links([_keypoint_link(io, link) for link in content.get("links", [])])
+    for found in content["objects"]:
+        points = [(point["index"], io.CPointF(float(point["x"]), float(point["y"]))) for point in found["points"]]
+        box = [float(found["box"][name]) for name in ("x", "y", "width", "height")]
+        value.add_object(found.get("id", 0), found["label"], float(found["confidence"]), *box, points, _color(found))
+    return value
+
+
+def _keypoint_link(io: Any, link: dict[str, Any]) -> Any:
+    made = io.CKeypointLink()
+    made.start_point_index = link["index1"]
+    made.end_point_index = link["index2"]
+    made.label = link.get("label", "")
+    made.color = _color(link)
+    return made
+
+
+def _texts(content: dict[str, Any]) -> Any:
+    """Built field by field: the engine's own reader mixes up the corners of the polygons."""
+    io: Any = importlib.import_module("ikomia.dataprocess")
+    value = io.CTextIO()
+    value.init("input", content.get("referenceImageIndex", 0))
+    for field in content["fields"]:
+        polygon = [io.CPointF(float(point["x"]), float(point["y"])) for point in field["polygon"]]
+        value.add_text_field(field.get("id", 0), field["label"], field["text"], float(field["confidence"]), polygon, _color(field))
+    value.finalize()
+    return value
+
+
+def _color(item: dict[str, Any]) -> list[int]:
+    color = item.get("color", {})
+    return [color.get("r", 255), color.get("g", 0), color.get("b", 0), color.get("a", 255)]
+
+
+# Types whose JSON the engine reads wrongly or not at all.
+_BUILDERS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "ARRAY": _array,
+    "NUMERIC_VALUES": _values,
+    "KEYPOINTS": _keypoints,
+    "TEXT": _texts,
+}

@@ -2,6 +2,7 @@
 
 import importlib
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class WorkflowRunner:
         except RunFailed as failed:
             return Outcome(job.run, _since(began), None, failed.failure)
         except BaseException as error:
-            failure = Failure("engine_failed", f"{type(error).__name__}: {error}", traceback=self._watch.format(error))
+            failure = Failure("engine_failed", f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
             return Outcome(job.run, _since(began), None, failure)
         finally:
             self._clear()

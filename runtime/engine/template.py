@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from runtime.engine.parent_death import die_with_parent
-from runtime.wire import Exited, FrameBuffer, Kill, Loaded, Spawn, Spawned, StartFailed, TemplateOrder, send_frame
+from runtime.wire import Exited, FrameBuffer, Kill, Loaded, Spawn, StartFailed, TemplateOrder, send_frame
 
 if TYPE_CHECKING:
     from runtime.engine.runner import WorkflowRunner
@@ -125,7 +125,6 @@ class Template:
         os.close(connection)
         os.close(output)
         self._workers[pid] = worker
-        send_frame(self._control, Spawned(worker, pid))
 
     def _become_worker(self, parent: int, connection: int, output: int, blocked: set[int | signal.Signals]) -> None:
         signal.set_wakeup_fd(-1)

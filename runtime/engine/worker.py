@@ -25,7 +25,7 @@ def serve_runs(connection: socket.socket, runner: WorkflowRunner) -> None:
     except BaseException:
         send_frame(connection, StartFailed(traceback.format_exc()))
         os._exit(1)
-    send_frame(connection, Ready())
+    send_frame(connection, Ready(os.getpid()))
     with contextlib.suppress(OSError):
         while (body := receive_frame(connection)) is not None:
             outcome = runner.run(_jobs.decode(body))

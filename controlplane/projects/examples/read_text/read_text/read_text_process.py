@@ -1,7 +1,9 @@
 """Reads printed capitals and digits, without a model: each dark shape is compared with drawn characters.
 
-It knows one sans-serif font and upright text that is darker than its surroundings; it is no general OCR.
+It knows plain sans-serif letters and upright text that is darker than its surroundings; it is no general OCR.
 """
+
+import itertools
 
 import cv2
 import numpy as np
@@ -10,6 +12,7 @@ from ikomia.core.task import TaskParam
 
 CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX)
+STROKES = (6, 14)
 SIZE = (24, 32)
 
 
@@ -18,7 +21,7 @@ class ReadTextParam(TaskParam):
 
     def __init__(self):
         TaskParam.__init__(self)
-        self.cfg["min_confidence"] = 0.7
+        self.cfg["min_confidence"] = 0.6
         self.cfg["min_length"] = 3
 
     def set_values(self, params):
@@ -62,14 +65,13 @@ class ReadText(dataprocess.C2dImageTask):
 
 
 def draw_templates():
-    """(character, shape, width by height) for each character in each font."""
+    """(character, shape, width by height) for each character in each font, thin and bold."""
     templates = []
-    for font in FONTS:
-        for character in CHARACTERS:
-            canvas = np.zeros((120, 120), np.uint8)
-            cv2.putText(canvas, character, (20, 90), font, 2.5, 255, 6, cv2.LINE_AA)
-            x, y, width, height = cv2.boundingRect(canvas)
-            templates.append((character, normalise(canvas[y : y + height, x : x + width]), width / height))
+    for font, stroke, character in itertools.product(FONTS, STROKES, CHARACTERS):
+        canvas = np.zeros((160, 160), np.uint8)
+        cv2.putText(canvas, character, (30, 110), font, 2.5, 255, stroke, cv2.LINE_AA)
+        x, y, width, height = cv2.boundingRect(canvas)
+        templates.append((character, normalise(canvas[y : y + height, x : x + width]), width / height))
     return templates
 
 
@@ -131,7 +133,7 @@ def spell(line):
     text = ""
     end = None
     for (x, _, width, height), character, _ in line:
-        if end is not None and x - end > 0.55 * height:
+        if end is not None and x - end > 0.3 * height:
             text += " "
         text += character
         end = x + width
