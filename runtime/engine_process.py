@@ -107,7 +107,6 @@ def _environment() -> dict[str, str]:
     return environment | {
         "PYTHONPATH": os.pathsep.join(dict.fromkeys(search)),
         "PYTHONUNBUFFERED": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
         "IKOMIA_AUTO_COMPLETION": "0",
         "OPENCV_IO_MAX_IMAGE_PIXELS": str(PIXEL_LIMIT),
         "QT_QPA_PLATFORM": "offscreen",

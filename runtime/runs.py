@@ -82,13 +82,6 @@ class RunBook:
             self.idle.set()
         self._expire()
 
-    def discard(self, run: Run) -> None:
-        """Take back a run that could not be queued: nobody has been told of it."""
-        self._held_bytes -= len(run.body or b"")
-        del self._in_hand[run.uuid]
-        if not self._in_hand:
-            self.idle.set()
-
     @property
     def kept_bytes(self) -> int:
         """Size of all kept answers."""

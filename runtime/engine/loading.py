@@ -32,6 +32,7 @@ def load_workflow(bundle: Path) -> LoadedWorkflow:
     registry = _import_engine()
     plugins = bundle / "plugins"
     registry.set_plugins_directory(str(plugins))
+    sys.dont_write_bytecode = True  # the bundle is only read
     names = [task["task_data"]["name"] for task in content["tasks"]]
     _load_plugins(registry, plugins / "Python", names)
     _make_files_absolute(content, plugins / "Python")
@@ -47,6 +48,8 @@ def _import_engine() -> Any:
     config: Any = importlib.import_module("ikomia.core.config")
     config.main_cfg["hub"]["url"] = CLOSED_HUB
     logging.getLogger("ikomia").setLevel(logging.WARNING)
+    importlib.import_module("cv2")  # what every worker needs is imported once, here
+    importlib.import_module("ikomia.dataprocess.io")
     registry: Any = importlib.import_module("ikomia.dataprocess.registry")
     return registry.ik_registry
 
