@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -129,7 +129,8 @@ class Driver:
             return failure(
                 "result_too_large", f"The results are larger than {limit} MB. Ask for fewer outputs, or save them to the storage."
             )
-        return self._judge(run, reply, trouble)
+        outcome = self._judge(run, reply, trouble)
+        return replace(outcome, kept_at=replica.address) if isinstance(outcome, Outcome) and reply.status == 200 else outcome
 
     def _judge(self, run: Run, reply: Reply, trouble: _Trouble) -> Outcome | bool:
         if reply.status == 200:

@@ -33,6 +33,11 @@ class Ends:
         found = self._ended.get(run_id)
         return found[1:] if found else None
 
+    def replace(self, run_id: str, outcome: Outcome) -> None:
+        """The content of an outcome has moved."""
+        if (found := self._ended.get(run_id)) is not None:
+            self._ended[run_id] = (found[0], found[1], outcome)
+
     def remove(self, run_id: str) -> None:
         """Forget one."""
         if (found := self._ended.pop(run_id, None)) is not None:
@@ -43,17 +48,11 @@ class Ends:
         start = self._clock() - seconds
         return [(run, outcome) for ended, run, outcome in self._ended.values() if ended >= start]
 
-    def older_than(self, seconds: float) -> list[tuple[Run, Outcome]]:
-        """Return what ended longer than `seconds` ago, the oldest first."""
-        limit = self._clock() - seconds
-        found = []
-        for ended, run, outcome in self._ended.values():
-            if ended > limit:
-                break
-            found.append((run, outcome))
-        return found
-
     def drop_old(self) -> None:
         """Forget what ended more than a minute ago."""
-        for run, _ in self.older_than(KEPT_FOR):
-            self.remove(run.id)
+        limit = self._clock() - KEPT_FOR
+        while self._ended:
+            run_id, (ended, _, _) = next(iter(self._ended.items()))
+            if ended > limit:
+                return
+            self.remove(run_id)

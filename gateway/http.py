@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
 
 from gateway.budget import Reservation
 from gateway.errors import InvalidInput, TooLarge, UnsupportedMedia
@@ -38,6 +37,7 @@ class Request:
     scope: Scope
     receive: Receive
     request_id: str
+    _query: dict[str, str] | None = None
 
     def header(self, name: bytes) -> bytes | None:
         """Return a header's value; `name` in lower case."""
@@ -48,10 +48,10 @@ class Request:
 
     def flag(self, name: str) -> bool:
         """Tell whether a query parameter says yes (`true`, `True`, `1`, ...)."""
-        query: bytes = self.scope["query_string"]
-        if not query:
-            return False
-        return any(key == name and value.lower() in TRUE for key, value in parse_qsl(query.decode("latin-1")))
+        if self._query is None:
+            text: bytes = self.scope["query_string"]
+            self._query = dict(pair.partition("=")[::2] for pair in text.decode("latin-1").split("&"))
+        return self._query.get(name, "").lower() in TRUE
 
     async def json_body(self, limit: int, reservation: Reservation) -> bytes:
         """Return the body without looking into it. Raises `UnsupportedMedia`, `TooLarge`, `Busy`, `InvalidInput` when the caller goes away."""

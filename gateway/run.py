@@ -62,23 +62,29 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `content` is the JSON of its results, or of its error; `key` the object that holds it, if one does."""
+    """How a run ended. `content` is the JSON of its results, or of its error.
+
+    `key` is the object that holds it, if one does; `kept_at` the address of the runtime that keeps it as long as there is no lasting copy.
+    """
 
     state: State
     duration_ms: float
     content: bytes
     ended_ms: int
     key: str = ""
+    kept_at: str = ""
 
     @property
     def kind(self) -> str:
         """Where readers find the content."""
+        if self.kept_at:
+            return "runtime"
         return "object" if self.key else "inline"
 
     @property
     def result(self) -> bytes | str:
         """What the record holds."""
-        return self.key or self.content
+        return self.kept_at or self.key or self.content
 
     @property
     def billed_ms(self) -> int:

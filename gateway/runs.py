@@ -24,11 +24,12 @@ from gateway.ends import Ends
 from gateway.errors import Busy, Conflict, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
 from gateway.gate import Gate
 from gateway.objects import Objects
+from gateway.results import Results
 from gateway.routes import Route, RouteTable
 from gateway.run import Admission, Outcome, Run, State, Verdict, Where, failure, now_ms
 from gateway.runtime_client import Runtimes
 from gateway.settings import Settings
-from gateway.store import DataLost, RunStore, Seen, Taken
+from gateway.store import DataLost, RunStore, Taken
 from gateway.valkey import ReplyError
 
 logger = logging.getLogger("gateway.runs")
@@ -63,12 +64,14 @@ class Runs:
         self.settled_at = 0.0
         self.store: RunStore
         self.driver: Driver
+        self.results: Results
         self._waiting: dict[str, Gate] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def attach(self, store: RunStore, routes: RouteTable) -> None:
         """Connect the parts that know each other."""
         self.store = store
+        self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
         self.driver = Driver(self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move)
 
     # Accepting
@@ -203,21 +206,7 @@ class Runs:
             outcome = failure("internal_error", "The gateway failed to carry out this run. Send it again.")
         if outcome is not None:
             await run.answered.wait()
-            await self._finish(run, await self._put_result_away(run, outcome))
-
-    async def _put_result_away(self, run: Run, outcome: Outcome) -> Outcome:
-        if len(outcome.content) <= self.settings.valkey_result or not self.objects.enabled:
-            return outcome
-        key = f"runs/{run.id}/result"
-        for pause in (0.2, 1.0, 3.0):
-            try:
-                await self.objects.put(key, outcome.content)
-            except SlipwayError as error:
-                logger.warning("Cannot store the result of run %s: %s", run.id, error)
-                await asyncio.sleep(pause)
-            else:
-                return Outcome(outcome.state, outcome.duration_ms, outcome.content, outcome.ended_ms, key)
-        return failure("result_not_stored", "The results could not be stored. Send the run again.", duration_ms=outcome.duration_ms)
+            await self._finish(run, await self.results.place(run, outcome))
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:
         while True:
@@ -236,6 +225,8 @@ class Runs:
         if outcome.state is State.SUCCESS:
             self.durations.add(run.about.deployment, run.elapsed * 1000)
         self._drop(run)
+        if ended_here:
+            self.results.secure(run.id, outcome)
         if run.where is Where.OBJECT:
             self.in_background(self.objects.delete(run.payload_key))
 
@@ -281,7 +272,8 @@ class Runs:
                 return None
             check_deployment(seen.about.deployment, deployment)
             if seen.state is not State.PENDING:
-                return View(run_id, seen.state, ENDED, await self._content(seen))
+                found = await self.results.find(run_id, seen)
+                return None if found is None else View(run_id, found[0], ENDED, found[1])
             if left <= 0:
                 return View(run_id, State.PENDING, self._advise(deployment, max(0, now_ms() - seen.accepted_ms) / 1000))
             await gate.wait(left)
@@ -297,9 +289,6 @@ class Runs:
         if left <= 0 or self.draining:
             raise NotFound("run_unknown", "There is no run with this id, or its results are older than an hour.")
         await gate.wait(min(left, 0.2))
-
-    async def _content(self, seen: Seen) -> bytes:
-        return await self.objects.get(seen.result.decode()) if seen.result_kind == "object" else seen.result
 
     def unsettle(self) -> None:
         """Valkey may have lost records: for a while no run is called unknown, until all gateways have written theirs again."""

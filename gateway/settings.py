@@ -33,8 +33,6 @@ class Settings:
     inline_payload: int = 32 * KILOBYTE
     valkey_payload: int = 1 * MEGABYTE
     inline_result: int = 32 * KILOBYTE
-    valkey_result: int = 1 * MEGABYTE
-    offload_after: float = 30.0
     long_poll: float = 20.0
     receipt_wait: float = 2.0
     runtime_deadline: float = 30.0

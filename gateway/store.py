@@ -20,7 +20,7 @@ SCRIPTS = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "lu
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A record as a reader sees it. `result` is JSON, or the key of an object when `result_kind` is `object`."""
+    """A record as a reader sees it. `result` is JSON, an object's key or a runtime's address: `result_kind` is `inline`, `object` or `runtime`."""
 
     state: State
     about: About
@@ -161,9 +161,9 @@ class RunStore:
             return None
         return adopted_run(run_id.encode(), *fields)
 
-    async def offload(self, run_id: str, key: str) -> None:
-        """Note that the result now is an object, and drop the copy."""
-        await self.valkey.script("offload", (record_key(run_id),), key, now_ms() + self._result_ms)
+    async def secure(self, run_id: str, outcome: Outcome) -> None:
+        """Note the lasting place of a result."""
+        await self.valkey.script("secure", (record_key(run_id),), outcome.kind, outcome.result, now_ms() + self._result_ms)
 
     async def expired_objects(self, limit: int = 100) -> list[str]:
         """Return keys of objects whose time is over."""

@@ -130,12 +130,6 @@ class Sweep:
             self._runs.runtimes.keep_only(self._routes.addresses())
             if not self._runs.objects.enabled:
                 return
-            for run, outcome in self._runs.ends.older_than(self._settings.offload_after):
-                if not outcome.key and len(outcome.content) > self._settings.inline_result:
-                    key = f"runs/{run.id}/result"
-                    await self._runs.objects.put(key, outcome.content)
-                    await self._runs.store.offload(run.id, key)
-                self._runs.ends.remove(run.id)
             for key in await self._runs.store.expired_objects():
                 await self._runs.objects.delete(key)
                 await self._runs.store.forget_object(key)

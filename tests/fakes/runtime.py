@@ -1,9 +1,9 @@
 """A runtime without an engine: speaks the runtime's HTTP on a unix socket, and does what the inputs of a run tell it to.
 
 `python -m tests.fakes.runtime --socket PATH --journal PATH`. Inputs that steer it (all others are ignored):
-`{"hold": "name"}` ends when `PUT /control/release/name` came (or had come before), `{"refuse": "why"}` is refused with 422, `{"fail": "why"}` ends in
-FAILURE, `{"silent": 1}` gets no receipt before its end, `{"size": n}` gives a result of n bytes. `PUT /control/busy` makes it refuse everything with 503, `PUT /control/ready` ends that.
-Each execution is a line `<run id>` in the journal, which outlives a `kill -9`.
+`{"hold": "name"}` ends when `PUT /control/release/name` came (or had come before), `{"refuse": "why"}` is refused with 422, `{"fail": "why"}`
+ends in FAILURE, `{"silent": 1}` gets no receipt before its end, `{"size": n}` gives a result of n bytes. `PUT /control/busy` makes it refuse
+everything with 503, `PUT /control/ready` ends that. Each execution is a line `<run id>` in the journal, which outlives a `kill -9`.
 """
 
 from __future__ import annotations
