@@ -63,7 +63,7 @@ class Application:
         self.protocol = Ikomia(self.runs)
         channels = (CHANNEL, f"sw:wake:{self.runs.gateway}")
         self.subscriber = Subscriber(settings.redis_url, channels, on_message=self._receive_message, on_ready=self._subscribed)
-        self.sweep = Sweep(settings, self.runs, self.routes, self.subscriber)
+        self.sweep = Sweep(settings, self.runs, self.routes, self.keys, self.subscriber)
         self.store.valkey.start()
         self.subscriber.start()
         self.sweep.start()

@@ -11,6 +11,7 @@ import os
 import resource
 
 from gateway.errors import SlipwayError
+from gateway.keys import Keys
 from gateway.routes import RouteTable
 from gateway.runs import Runs
 from gateway.settings import Settings
@@ -26,10 +27,11 @@ BATCH = 100
 class Sweep:
     """The periodic work of one gateway process."""
 
-    def __init__(self, settings: Settings, runs: Runs, routes: RouteTable, subscriber: Subscriber) -> None:
+    def __init__(self, settings: Settings, runs: Runs, routes: RouteTable, keys: Keys, subscriber: Subscriber) -> None:
         self._settings = settings
         self._runs = runs
         self._routes = routes
+        self._keys = keys
         self._subscriber = subscriber
         self._adopt_from = float("inf")
         self._connections = 0
@@ -127,6 +129,7 @@ class Sweep:
 
     async def _clean(self) -> None:
         try:
+            await self._keys.refresh()
             self._runs.runtimes.keep_only(self._routes.addresses())
             if not self._runs.objects.enabled:
                 return

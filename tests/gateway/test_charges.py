@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.gateway.servers import until, usage_events
+from tests.gateway.servers import read, until, usage_events
 from tests.gateway.test_kills import Stack, get_until_ended, stack
 
 __all__ = ["stack"]
@@ -55,7 +55,7 @@ def test_a_run_does_not_end_before_its_request_is_answered(stack: Stack) -> None
         run_id = accepted_run(stack)
         assert state_of(stack, run_id) == b"PENDING"
         stack.runtime.release("a")
-        assert run_id in put.recv(65536).decode()
+        assert read(put).json == run_id
     assert stack.caller(stack.first).results(run_id).status == 200
     stack.each_charged_once([run_id])
 

@@ -15,8 +15,8 @@ from controlplane.accounts.keys import endpoint_token, rotate_key
 from controlplane.accounts.models import User
 from controlplane.common.errors import NotFound
 from controlplane.common.objectstore import object_store
-from deployments.models import Deployment, Replica, ReplicaStatus
-from deployments.states import Status
+from deployments.models import Deployment, Replica
+from deployments.states import ReplicaStatus, Status
 from tests.deployments.builders import deploy, make_owner
 from tests.gateway.servers import Caller, GatewayServer, Keyring, Response, RuntimeServer, ValkeyServer, running, until
 
