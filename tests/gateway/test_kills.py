@@ -154,7 +154,6 @@ def test_a_run_that_kills_its_runtime_every_time_ends_as_failed(stack: Stack) ->
 def test_new_runs_go_to_the_replica_that_lives(stack: Stack) -> None:
     with running(stack.other_runtime):
         write_route(stack.valkey, stack.runtime, stack.other_runtime)
-        stack.valkey.client.ping()
         stack.runtime.kill()
         caller = stack.caller(stack.first)
         run_ids = [caller.run({}).json["uuid"] for _ in range(4)]
@@ -165,7 +164,6 @@ def test_new_runs_go_to_the_replica_that_lives(stack: Stack) -> None:
 def test_runs_spread_over_replicas(stack: Stack) -> None:
     with running(stack.other_runtime):
         write_route(stack.valkey, stack.runtime, stack.other_runtime)
-        stack.valkey.client.ping()
         caller = stack.caller(stack.first)
         run_ids = [caller.run({"hold": "a"}).json["uuid"] for _ in range(6)]
         assert len(stack.runtime.executions()) == len(stack.other_runtime.executions()) == 3
