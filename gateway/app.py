@@ -77,6 +77,7 @@ class Application:
     async def stop(self) -> None:
         """Let runs in flight end for a while, then leave the rest to other gateways."""
         await self.runs.wait_until_idle(self.settings.drain_time)
+        await self.runs.finish_background()
         await self.sweep.stop()
         if self.store.valkey.connected:
             try:

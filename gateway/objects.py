@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Objects:
         """Return an object. Raises `NotFound`, `Unavailable`."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, _get, key)
 
+    async def get_part(self, key: str, offset: int, length: int) -> bytes:
+        """Return some bytes of an object. Raises `NotFound`, `Unavailable`."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _get_part, key, offset, length)
+
     async def delete(self, key: str) -> None:
         """Remove an object; a missing one is no error. Raises `Unavailable`."""
         await asyncio.get_running_loop().run_in_executor(self._threads, _delete, key)
@@ -48,6 +53,12 @@ def _put(key: str, data: bytes) -> None:
 
 def _get(key: str) -> bytes:
     return _store().get_bytes(key)
+
+
+def _get_part(key: str, offset: int, length: int) -> bytes:
+    with closing(_store().open_stream(key)) as stream:
+        stream.read(offset)
+        return stream.read(length)
 
 
 def _delete(key: str) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 
 from gateway.driver import read_outcome
 from gateway.ends import Ends
-from gateway.errors import NotFound, SlipwayError
+from gateway.errors import NotFound
 from gateway.objects import Objects
+from gateway.packs import Packs
 from gateway.run import Outcome, Run, State, failure
 from gateway.runtime_client import ReplyTooLarge, RuntimeGone, Runtimes
 from gateway.settings import Settings
@@ -23,7 +24,7 @@ from gateway.store import RunStore, Seen
 
 logger = logging.getLogger("gateway.results")
 
-PAUSES = (0.2, 1.0, 3.0)
+MOVING = 0.2
 
 
 class Results:
@@ -44,6 +45,7 @@ class Results:
         self._runtimes = runtimes
         self._ends = ends
         self._in_background = in_background
+        self._packs = Packs(objects)
         self._unsafe = 0
 
     async def place(self, run: Run, outcome: Outcome) -> Outcome:
@@ -52,7 +54,7 @@ class Results:
         if size <= self._settings.inline_result or not outcome.kept_at:
             return replace(outcome, kept_at="")
         if self._unsafe + size > self._settings.result_memory // 2:
-            return await self._lasting(run.id, outcome)
+            return await self._lasting(outcome)
         return outcome
 
     def secure(self, run_id: str, outcome: Outcome) -> None:
@@ -63,25 +65,19 @@ class Results:
 
     async def _secure(self, run_id: str, outcome: Outcome) -> None:
         try:
-            lasting = await self._lasting(run_id, outcome)
+            lasting = await self._lasting(outcome)
             await self._store.secure(run_id, lasting)
             self._ends.replace(run_id, lasting)
         finally:
             self._unsafe -= len(outcome.content)
 
-    async def _lasting(self, run_id: str, outcome: Outcome) -> Outcome:
+    async def _lasting(self, outcome: Outcome) -> Outcome:
         """Return the outcome with its content in an object; in the record where there is no object store, or none that answers."""
-        if self._objects.enabled:
-            key = f"runs/{run_id}/result"
-            for pause in PAUSES:
-                try:
-                    await self._objects.put(key, outcome.content)
-                except SlipwayError as error:
-                    logger.warning("Cannot store the result of run %s: %s", run_id, error)
-                    await asyncio.sleep(pause)
-                else:
-                    return replace(outcome, key=key, kept_at="")
-        return replace(outcome, kept_at="")
+        return await self._packs.add(outcome) if self._objects.enabled else replace(outcome, kept_at="")
+
+    async def drain(self) -> None:
+        """Make the lasting copies that are missing."""
+        await self._packs.drain()
 
     async def find(self, run_id: str, seen: Seen) -> tuple[State, bytes] | None:
         """Return how a run ended and its content; None: the content has just moved, read the record again. Raises `NotFound`, `Unavailable`."""
@@ -89,7 +85,8 @@ class Results:
             return seen.state, seen.result
         if seen.result_kind == "object":
             try:
-                return seen.state, await self._objects.get(seen.result.decode())
+                key, offset, length = seen.result.decode().split()
+                return seen.state, await self._objects.get_part(key, int(offset), int(length))
             except NotFound as error:
                 raise NotFound("run_unknown", "The results of this run are older than an hour.") from error
         return await self._from_runtime(run_id, seen)
@@ -104,7 +101,7 @@ class Results:
                 return outcome.state, outcome.content
         except (RuntimeGone, ReplyTooLarge) as error:
             logger.warning("The runtime does not have the result of run %s: %s", run_id, error)
-        await asyncio.sleep(PAUSES[0])
+        await asyncio.sleep(MOVING)
         again = await self._store.look(run_id, wait=False)
         if again is not None and again.result_kind != "runtime":
             return None

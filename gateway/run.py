@@ -64,7 +64,8 @@ class Admission:
 class Outcome:
     """How a run ended. `content` is the JSON of its results, or of its error.
 
-    `key` is the object that holds it, if one does; `kept_at` the address of the runtime that keeps it as long as there is no lasting copy.
+    `key` is its place in the object store (`<object> <offset> <length>`), if it is there; `kept_at` the address of the runtime that keeps it as
+    long as there is no lasting copy.
     """
 
     state: State

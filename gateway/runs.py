@@ -317,6 +317,12 @@ class Runs:
         for run in list(self.live.values()):
             await run.done.wait(max(0.0, deadline - asyncio.get_running_loop().time()))
 
+    async def finish_background(self) -> None:
+        """Make the lasting copies of results that are missing, and whatever else goes on behind."""
+        await self.results.drain()
+        if self._background:
+            await asyncio.wait(self._background, timeout=self.settings.drain_time)
+
     def _advise(self, deployment: str, elapsed: float) -> Advice:
         return advise(self.durations.recent(deployment), elapsed * 1000, self.crowding)
 

@@ -22,7 +22,7 @@ if not found[1] then
 end
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'duration', ARGV[4], 'result_kind', ARGV[5], 'result', ARGV[6])
 if ARGV[5] == 'object' then
-  redis.call('ZADD', 'sw:objects', ARGV[7] + ARGV[8], ARGV[6])
+  redis.call('ZADD', 'sw:objects', ARGV[7] + ARGV[8], string.match(ARGV[6], '%S+'))
 end
 redis.call('HDEL', KEYS[1], 'payload', 'token')
 redis.call('PEXPIRE', KEYS[1], ARGV[8])

@@ -6,6 +6,6 @@ if redis.call('HGET', KEYS[1], 'result_kind') ~= 'runtime' then
 end
 redis.call('HSET', KEYS[1], 'result_kind', ARGV[1], 'result', ARGV[2])
 if ARGV[1] == 'object' then
-  redis.call('ZADD', 'sw:objects', ARGV[3], ARGV[2])
+  redis.call('ZADD', 'sw:objects', ARGV[3], string.match(ARGV[2], '%S+'))
 end
 return 1

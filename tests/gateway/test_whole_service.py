@@ -82,13 +82,25 @@ def test_a_token_of_a_new_key_is_accepted_at_once(service: Service) -> None:
     until(lambda: service.caller(service.first).run({}, slug=service.deployment.slug).status == 200, "the new key to be loaded")
 
 
-def test_a_large_result_moves_to_the_object_store(service: Service) -> None:
-    run_id = service.run({"size": 100_000})
-    assert len(service.results(run_id).json["results"][0]["data"]) == 100_000
-    until(lambda: service.field(run_id, "result_kind") == b"object", "the lasting copy")
-    service.runtime.ask("PUT", f"/control/forget/{run_id}")
+def test_large_results_move_to_the_object_store_together(service: Service) -> None:
+    sizes = (100_000, 70_000, 200_000)
+    run_ids = [service.run({"size": size}) for size in sizes]
+    expected = [service.results(run_id).body for run_id in run_ids]
+    for run_id in run_ids:
+        until(lambda run_id=run_id: service.field(run_id, "result_kind") == b"object", "the lasting copy")
+        service.runtime.ask("PUT", f"/control/forget/{run_id}")
     with running(service.second):
-        assert service.results(run_id, service.second).body == service.results(run_id).body
+        assert [service.results(run_id, service.second).body for run_id in run_ids] == expected
+    assert len({(service.field(run_id, "result") or b"").split()[0] for run_id in run_ids}) < len(run_ids)
+
+
+def test_a_stopping_gateway_leaves_no_result_behind(service: Service) -> None:
+    run_id = service.run({"size": 100_000})
+    expected = service.results(run_id).body
+    assert service.first.stop() == 0
+    service.runtime.kill()
+    with running(service.second):
+        assert service.results(run_id, service.second).body == expected
 
 
 def test_a_large_input_waits_in_the_object_store_when_there_is_no_runtime(service: Service) -> None:
