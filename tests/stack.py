@@ -147,7 +147,7 @@ class Stack:
 
         def restarted() -> bool:
             entry = self.description["processes"][name]
-            return entry["pid"] != old_pid and entry["state"] == "ready"
+            return bool(entry["pid"] != old_pid and entry["state"] == "ready")
 
         wait_until(restarted, seconds=seconds, what=f"{name} restarted")
         return self.pid(name)

@@ -10,7 +10,9 @@ from controlplane.embedded.probes import objects_writable, valkey_ready
 from controlplane.embedded.secrets import write_private
 from controlplane.embedded.service import Service
 
-GO_MEMORY_LIMIT = "512MiB"
+GO_MEMORY_LIMIT = "256MiB"
+# It stops in about a second, or now and then in thirty; killed, it has all its data at the next start.
+SEAWEEDFS_STOP_SECONDS = 3.0
 
 
 def valkey(data: DataDir, *, port: int, password: str, throwaway: bool) -> Service:
@@ -57,6 +59,8 @@ def seaweedfs(data: DataDir, *, ports: Mapping[str, int], access_key: str, secre
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "master.port": ports["master"],
+        # The one master learns all it needs from its volumes; remembered elections now and then cost five seconds.
+        "master.resumeState": "false",
         "filer.port": ports["filer"],
         "volume.port": ports["volume"],
         "admin.port": ports["admin"],
@@ -70,4 +74,5 @@ def seaweedfs(data: DataDir, *, ports: Mapping[str, int], access_key: str, secre
         address=f"127.0.0.1:{ports['s3']}",
         probe=objects_writable(ports["s3"], access_key=access_key, secret_key=secret_key, bucket=bucket),
         death_signal=signal.SIGKILL,
+        stop_seconds=SEAWEEDFS_STOP_SECONDS,
     )

@@ -43,8 +43,10 @@ def start_servers(folder: Path) -> Generator[StartServers]:
     """`start_servers()`: the three servers on the test's folder. Whatever still runs at the end is stopped."""
     started: list[Stack] = []
 
-    def start(*, wait: bool = True, environment: Mapping[str, str] | None = None, command: tuple[str, ...] = DIRECTLY) -> Stack:
-        stack = Stack(folder / "data", "--servers-only", environment=environment, command=command)
+    def start(
+        *, name: str = "data", wait: bool = True, environment: Mapping[str, str] | None = None, command: tuple[str, ...] = DIRECTLY
+    ) -> Stack:
+        stack = Stack(folder / name, "--servers-only", environment=environment, command=command)
         started.append(stack.start())
         return stack.wait_ready() if wait else stack
 

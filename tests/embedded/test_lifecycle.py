@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_killed_servers_come_back_with_their_data(start_servers: StartServers) -
         stack.wait_restarted(name, old_pid)
         assert any(line.startswith(f"{name} was ended by SIGKILL; starting it again") for line in stack.lines)
     assert read_everywhere(stack) == KEPT
+
+
+def test_a_folder_that_was_moved_has_all_its_data_on_other_ports(start_servers: StartServers, folder: Path) -> None:
+    first = start_servers()
+    write_everywhere(first)
+    ports = {entry["address"] for entry in first.description["processes"].values()}
+    first.stop()
+    first.data.root.rename(folder / "moved")
+    second = start_servers(name="moved")
+    assert not ports & {entry["address"] for entry in second.description["processes"].values()}
+    assert read_everywhere(second) == KEPT
 
 
 def test_a_stop_during_the_start_leaves_nothing_running(start_servers: StartServers) -> None:
