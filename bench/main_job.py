@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.pictures import COINS
-
 from bench.report import Figure
 from demo.clients import ROOT
 from demo.journey import Journey
+from tests.pictures import COINS
 
 RUNS = 200
 DEPLOYMENTS = 5

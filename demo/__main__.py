@@ -6,12 +6,11 @@ import shutil
 import time
 from typing import Any
 
-from tests.pictures import COINS
-
 from demo.clients import ROOT
 from demo.journey import Journey
 from demo.narrator import say, step
 from demo.service import running_service
+from tests.pictures import COINS
 
 FOLDER = ROOT / ".demo"
 NAME = "detect_objects"

@@ -16,6 +16,18 @@ def absolute_url(request: Request, name: str, **kwargs: Any) -> str:
     return request.build_absolute_uri(reverse(name, kwargs=kwargs))
 
 
+class TextField(serializers.CharField):
+    """A string of a JSON body. Numbers and booleans are refused instead of being turned into text."""
+
+    default_error_messages = {"invalid": "Give a string, in quotes."}
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text, stripped unless told otherwise."""
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
 @extend_schema_field(OpenApiTypes.URI)
 class UrlField(serializers.Field[Any, Any, str, Any]):
     """The absolute address of a row: `UrlField("project", project_id="id")` reverses the route with the row's attributes."""

@@ -32,12 +32,16 @@ class Anyone(BasePermission):
 
 
 class DeclaredPermission(BasePermission):
-    """Default deny: the view must name the method in `permissions`; all but `Access.ANYONE` needs a signed-in user."""
+    """Default deny: the view must name the method in `permissions`; all but `Access.ANYONE` needs a signed-in user.
+
+    A method without a handler passes, to be told as 405 by the view.
+    """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Tell whether the method is declared and, unless it is open to anyone, the caller is known."""
+        method = request.method or ""
         declared: Mapping[str, Enum] = getattr(view, "permissions", {})
-        needed = declared.get(request.method or "")
-        if request.method == "OPTIONS" or needed is Access.ANYONE:
+        needed = declared.get(method)
+        if method == "OPTIONS" or needed is Access.ANYONE or not hasattr(view, method.lower()):
             return True
         return needed is not None and bool(request.user and request.user.is_authenticated)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiExample, inline_serializer
 from rest_framework import serializers
+from rest_framework.utils.formatting import camelcase_to_spaces
 
 ENVELOPE: dict[str, Any] = {
     "type": "object",
@@ -35,7 +37,11 @@ MEANINGS = {
 
 
 class Schema(AutoSchema):
-    """Group operations by the room that their path begins with."""
+    """Group operations by the room that their path begins with; name them after their views."""
+
+    def get_operation_id(self) -> str:
+        """Return method and view, such as `get_project_list`."""
+        return "_".join([self.method, *camelcase_to_spaces(type(self.view).__name__).split()]).lower()
 
     def get_tags(self) -> list[str]:
         """Return the first word of the path after `/v1/`."""
@@ -65,6 +71,7 @@ def error_response(status: str) -> dict[str, Any]:
     return {"description": MEANINGS[status], "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
 
 
+@cache
 def page_of(serializer: type[serializers.BaseSerializer[Any]]) -> Any:
     """Return the schema of a page of rows: `{count, next, previous, results}`."""
     name = serializer.__name__.removesuffix("Output") + "Page"

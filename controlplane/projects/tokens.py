@@ -6,6 +6,7 @@ from typing import Any
 
 from controlplane.accounts.keys import TOKEN_LIFE, endpoint_token
 from controlplane.accounts.models import User
+from controlplane.common.errors import InvalidInput
 from controlplane.projects.models import Project
 from controlplane.workspaces.permissions import Permission, require
 
@@ -28,4 +29,7 @@ def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, 
 
 def wants_storage(value: str | None) -> bool:
     """Read the `storage` flag of a query: clients send `true`, `True` or `1`."""
-    return (value or "").lower() in {"true", "1", "yes"}
+    wanted = (value or "false").lower()
+    if wanted not in {"true", "1", "yes", "false", "0", "no"}:
+        raise InvalidInput("invalid", "Give `storage` as true or false.", fields={"storage": ["true or false"]})
+    return wanted in {"true", "1", "yes"}

@@ -6,6 +6,7 @@ import io
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from controlplane.common.errors import NotFound, Unavailable
 from controlplane.common.ids import uuid7
@@ -59,7 +60,7 @@ def test_a_server_that_is_away_is_told_as_such():
         aws_access_key_id="x",
         aws_secret_access_key="x",
         region_name="us-east-1",
-        config=boto3.session.Config(retries={"max_attempts": 0}, connect_timeout=1),
+        config=Config(retries={"max_attempts": 0}, connect_timeout=1),
     )
     with pytest.raises(Unavailable, match="does not answer"):
         ObjectStore(client, "nothing").get_bytes("x")

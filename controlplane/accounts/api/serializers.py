@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from controlplane.accounts.models import ApiToken, User
-from controlplane.api.fields import UrlField, absolute_url
+from controlplane.api.fields import TextField, UrlField, absolute_url
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 
@@ -15,9 +15,9 @@ TEN_YEARS = 10 * 365 * 24 * 3600
 class SignUpInput(serializers.Serializer[Any]):
     """What a sign-up sends."""
 
-    username = serializers.CharField(max_length=60)
+    username = TextField(max_length=60)
     email = serializers.EmailField(max_length=254)
-    password = serializers.CharField(max_length=200, trim_whitespace=False, style={"input_type": "password"})
+    password = TextField(max_length=200, trim_whitespace=False, style={"input_type": "password"})
 
 
 class UserOutput(serializers.ModelSerializer[User]):
@@ -54,7 +54,7 @@ class MeOutput(serializers.ModelSerializer[User]):
 class TokenInput(serializers.Serializer[Any]):
     """A token to make; `ttl` in seconds."""
 
-    name = serializers.CharField(max_length=100)
+    name = TextField(max_length=100)
     ttl = serializers.IntegerField(min_value=1, max_value=TEN_YEARS, default=3600, help_text="Seconds until it expires.")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from controlplane.api.fields import UrlField
+from controlplane.api.fields import TextField, UrlField
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Visibility
 
@@ -14,16 +14,16 @@ from controlplane.workspaces.models import Visibility
 class ProjectInput(serializers.Serializer[Any]):
     """A project to create."""
 
-    name = serializers.CharField(max_length=100)
-    description = serializers.CharField(max_length=10_000, allow_blank=True, default="")
+    name = TextField(max_length=100)
+    description = TextField(max_length=10_000, allow_blank=True, default="")
     visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
 
 
 class ProjectChange(serializers.Serializer[Any]):
     """What may change of a project; the whole object may come back, read-only fields are ignored."""
 
-    name = serializers.CharField(max_length=100, required=False)
-    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+    name = TextField(max_length=100, required=False)
+    description = TextField(max_length=10_000, allow_blank=True, required=False)
     visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
 
 

@@ -112,7 +112,7 @@ class ProjectMemberList(WorkspaceView):
 
     @extend_schema(
         summary="List members of a project",
-        parameters=[OpenApiParameter("username", str), OpenApiParameter("role", str, enum=[role.value for role in Role])],
+        parameters=[OpenApiParameter("username", str), OpenApiParameter("role", str, description="MEMBER, OWNER, …")],
         responses=page_of(MemberOutput),
         examples=[page_example(MEMBER)],
     )
