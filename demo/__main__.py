@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from decimal import Decimal
 from typing import Any
 
 from demo.clients import ROOT
@@ -28,8 +29,8 @@ def main() -> None:
         with step("ikcli signup, login, whoami"):
             journey.sign_in()
         deployment = deploy(journey)
-        use(journey, str(deployment["endpoint"]))
-        show_record(journey)
+        runs = use(journey, str(deployment["endpoint"]))
+        show_record(journey, deployment, runs)
     say(f"Done in {time.perf_counter() - began:.1f} s.")
 
 
@@ -46,8 +47,8 @@ def deploy(journey: Journey) -> dict[str, Any]:
     return deployment
 
 
-def use(journey: Journey, endpoint: str) -> None:
-    """Run the endpoint on a real picture with ikclient and write the result."""
+def use(journey: Journey, endpoint: str) -> int:
+    """Run the endpoint on a real picture with ikclient and write the result; return the number of runs."""
     result = FOLDER / "result.jpg"
     with step("ikclient: run on a photograph of coins"):
         told = journey.clients.script("run_picture.py", endpoint, str(COINS), str(result), NAME)
@@ -55,15 +56,18 @@ def use(journey: Journey, endpoint: str) -> None:
         f"    {told['boxes']} objects found; first call {told['first_ms']:.0f} ms, median of {told['runs']} more {told['median_ms']:.1f} ms"
     )
     say(f"    result picture: {result}")
+    return 1 + int(told["runs"])
 
 
-def show_record(journey: Journey) -> None:
-    """Show the logs, the usage and what was charged."""
+def show_record(journey: Journey, deployment: dict[str, Any], runs: int) -> None:
+    """Show the newest line of the log, the usage and the charge, once every run is counted (a second or two after its end)."""
     with step("ikcli project deployment logs, usage"):
+        counted = journey.await_usage(deployment, runs)
         logs = journey.clients.command("project", "deployment", "logs", "quay", NAME, "--limit", "1")
         usage = journey.clients.command("project", "deployment", "usage", "quay", NAME, "--period", "day")
     for line in [*logs.strip().splitlines(), *usage.strip().splitlines()]:
         say(f"    {line}")
+    say(f"    charged {Decimal(counted['micro_credits']) / 1_000_000} credits for {counted['duration_ms']} ms of the engine")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,16 @@ class Journey:
             time.sleep(0.03)
         raise SystemExit(f"The deployment is {seen} after {PATIENCE_S} s.")
 
+    def await_usage(self, deployment: dict[str, Any], runs: int) -> dict[str, Any]:
+        """Return the usage of the deployment's only product once it counts so many runs."""
+        began = time.perf_counter()
+        while time.perf_counter() - began < PATIENCE_S:
+            rows = self.get_json(f"{deployment['url']}usage/", self.authorization)
+            if rows and rows[0]["hits"]["total"] >= runs:
+                return dict(rows[0])
+            time.sleep(0.1)
+        raise SystemExit(f"Not all {runs} runs are counted after {PATIENCE_S} s: {rows}")
+
     def deployments_url(self, project: str, workflow: str) -> str:
         """Return where the deployments of a workflow are listed."""
         found = self.get(f"{self.url}/v1/projects/?name={project}&namespace={self.username}")["results"][0]["url"]
@@ -73,8 +83,13 @@ class Journey:
 
     def get(self, url: str) -> dict[str, Any]:
         """GET a route of the API."""
-        found: dict[str, Any] = self.get_json(url, f"Token {self.clients.environment['IKOMIA_TOKEN']}")
+        found: dict[str, Any] = self.get_json(url, self.authorization)
         return found
+
+    @property
+    def authorization(self) -> str:
+        """Return the header's value with the token of the login."""
+        return f"Token {self.clients.environment['IKOMIA_TOKEN']}"
 
     def endpoint_get(self, endpoint: str, path: str) -> Any:
         """GET a route of an endpoint."""

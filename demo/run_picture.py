@@ -12,9 +12,10 @@ import time
 from typing import Any
 
 from ikclient.core.client import Client
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 RUNS = 20
+ZOOM = 2  # of the result picture, so that the labels fit
 
 
 def main(endpoint: str, picture: str, result: str, task: str) -> None:
@@ -37,12 +38,12 @@ def main(endpoint: str, picture: str, result: str, task: str) -> None:
 def draw(picture: str, result: str, found: dict[str, Any]) -> int:
     """Draw each detection's box and label on the picture; return how many there are."""
     detections = found["OBJECT_DETECTION"]["detections"]
-    image = Image.open(picture).convert("RGB")
+    image = ImageOps.scale(Image.open(picture).convert("RGB"), ZOOM)
     pen = ImageDraw.Draw(image)
     for detection in detections:
-        box = detection["box"]
+        box = {side: ZOOM * length for side, length in detection["box"].items()}
         corner = (box["x"] + box["width"], box["y"] + box["height"])
-        pen.rectangle([(box["x"], box["y"]), corner], outline=(185, 67, 27), width=2)
+        pen.rectangle([(box["x"], box["y"]), corner], outline=(185, 67, 27), width=3)
         pen.text((box["x"] + 3, box["y"] + 2), f"{detection['label']} {detection['confidence']:.2f}", fill=(185, 67, 27))
     image.save(result)
     return len(detections)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Sum
 from django.db.models.functions import Trunc
 
 from controlplane.common.clock import milliseconds
@@ -118,13 +118,26 @@ def usage_by_product(deployment_id: UUID, *, since: datetime, until: datetime) -
         UsageEvent.objects.filter(deployment_id=deployment_id, ended_at__gte=first, ended_at__lt=last)
         .annotate(bucket=Trunc("ended_at", kind, tzinfo=UTC))
         .values("product", "bucket")
-        .annotate(hits=Count("run"))
+        .annotate(hits=Count("run"), duration=Sum("duration_ms"), charge=Sum("micro_credits"))
         .order_by("product", "bucket")
     )
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row["product"], {})[str(milliseconds(row["bucket"]))] = row["hits"]
-    return [{"product": {"name": name, "unit": "HIT"}, "hits": {"total": sum(data.values()), "data": data}} for name, data in found.items()]
+        found.setdefault(row["product"], []).append(row)
+    return [product_usage(name, buckets) for name, buckets in found.items()]
+
+
+def product_usage(name: str, buckets: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a product's runs by bucket, its engine time in ms and its charge in micro-credits."""
+    return {
+        "product": {"name": name, "unit": "HIT"},
+        "hits": {
+            "total": sum(bucket["hits"] for bucket in buckets),
+            "data": {str(milliseconds(bucket["bucket"])): bucket["hits"] for bucket in buckets},
+        },
+        "duration_ms": sum(bucket["duration"] for bucket in buckets),
+        "micro_credits": sum(bucket["charge"] for bucket in buckets),
+    }
 
 
 def floor(moment: datetime, step: timedelta) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,9 +55,7 @@ def _get(key: str) -> bytes:
 
 
 def _get_part(key: str, offset: int, length: int) -> bytes:
-    with closing(_store().open_stream(key)) as stream:
-        stream.read(offset)
-        return stream.read(length)
+    return _store().get_part(key, offset, length)
 
 
 def _delete(key: str) -> None:

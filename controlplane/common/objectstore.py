@@ -39,6 +39,26 @@ class ObjectStore:
                     raise
                 self.client.create_bucket(Bucket=self.bucket)
 
+    def expire(self, prefix: str, *, days: int) -> bool:
+        """Let the store delete objects below a prefix after some days, beside the bucket's other rules; False when it knows no such rule."""
+        name = f"expire-{prefix.strip('/')}"
+        rule: Any = {"ID": name, "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": days}}
+        try:
+            others = [other for other in self.lifecycle_rules() if other.get("ID") != name and other.get("Filter") != rule["Filter"]]
+            self.client.put_bucket_lifecycle_configuration(Bucket=self.bucket, LifecycleConfiguration={"Rules": [*others, rule]})
+        except ClientError:
+            return False
+        return True
+
+    def lifecycle_rules(self) -> list[Any]:
+        """Return the bucket's rules."""
+        try:
+            return list(self.client.get_bucket_lifecycle_configuration(Bucket=self.bucket)["Rules"])
+        except ClientError as error:
+            if error_code(error) == "NoSuchLifecycleConfiguration":
+                return []
+            raise
+
     def put_bytes(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Store `data` under `key`, replacing what was there."""
         self.put_file(key, io.BytesIO(data), content_type=content_type)
@@ -52,6 +72,11 @@ class ObjectStore:
         """Return the whole object."""
         with translated_errors(key):
             return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def get_part(self, key: str, offset: int, length: int) -> bytes:
+        """Return `length` bytes of the object from `offset` on."""
+        with translated_errors(key):
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes={offset}-{offset + length - 1}")["Body"].read()
 
     def open_stream(self, key: str) -> IO[bytes]:
         """Return a readable stream of the object; the caller closes it."""

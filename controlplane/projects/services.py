@@ -6,6 +6,7 @@ import re
 from typing import BinaryIO
 from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
@@ -14,7 +15,7 @@ from controlplane.common.errors import Conflict, InvalidInput
 from controlplane.common.ids import uuid7
 from controlplane.common.lookup import visible_or_404
 from controlplane.common.objectstore import object_store
-from controlplane.projects.archive import CheckedArchive, check_archive
+from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_archive
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace, Visibility
@@ -73,7 +74,7 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
     """
     project = visible_project(actor, project_id)
     require(actor, Permission.WORKFLOW_PUSH, project)
-    checked = check_archive(archive)
+    checked = check_archive(archive, limits=ArchiveLimits(archive_bytes=settings.PUSH_MAX_BYTES))
     version_id = uuid7()
     key = f"archives/{project.pk}/{version_id}.zip"
     archive.seek(0)

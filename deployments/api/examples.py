@@ -62,5 +62,10 @@ LOGS: dict[str, Any] = {
     "end": 1772442002100,
 }
 USAGE: list[dict[str, Any]] = [
-    {"product": {"name": "AWS CLUSTER M", "unit": "HIT"}, "hits": {"total": 3, "data": {"1772441940000": 2, "1772442000000": 1}}}
+    {
+        "product": {"name": "AWS CLUSTER M", "unit": "HIT"},
+        "hits": {"total": 3, "data": {"1772441940000": 2, "1772442000000": 1}},
+        "duration_ms": 41,
+        "micro_credits": 820,
+    }
 ]

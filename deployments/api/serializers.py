@@ -194,6 +194,8 @@ class UsageOutput(serializers.Serializer[Any]):
 
     product = ProductOutput()
     hits = HitsOutput()
+    duration_ms = serializers.IntegerField(help_text="Time of the engine, each run rounded up to a whole millisecond.")
+    micro_credits = serializers.IntegerField(help_text="What the runs cost, in millionths of a credit.")
 
 
 def moment(milliseconds: int) -> datetime:

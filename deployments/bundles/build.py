@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 import zipfile
@@ -15,7 +16,7 @@ from django.conf import settings
 from controlplane.common.errors import NotFound
 from controlplane.common.objectstore import object_store
 from controlplane.projects.models import WorkflowVersion
-from deployments.bundles.layer import write_layer
+from deployments.bundles.layer import WORKFLOW, write_layer
 from deployments.bundles.requirements import check_requirements, installed_in, wanted_by_plugins
 from deployments.checkpoints import checkpoint
 from deployments.errors import BuildFailed
@@ -72,7 +73,7 @@ def build(version: WorkflowVersion, note: Callable[..., None]) -> tuple[str, int
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool, tempfile.SpooledTemporaryFile(SPOOL_BYTES) as layer:
         with open_archive(version, spool) as archive:
             check_plugins(archive, note)
-            digest, size = write_layer(archive, layer)
+            digest, size = write_layer(archive, layer, named_workflow(archive, version))
         note(f"Bundle {digest[:12]}: {size} bytes")
         if object_store().exists(bundle_key(digest)):
             note("The object store has this bundle already")
@@ -94,6 +95,17 @@ def open_archive(version: WorkflowVersion, spool: IO[bytes]) -> zipfile.ZipFile:
         raise BuildFailed("ARCHIVE_MISSING", "The archive of this version is not in the object store any more.") from error
     except zipfile.BadZipFile as error:
         raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
+
+
+def named_workflow(archive: zipfile.ZipFile, version: WorkflowVersion) -> bytes | None:
+    """Return workflow.json with the name that the push gave it, or None when the archive's own has one: clients read the name."""
+    try:
+        document = json.loads(archive.read(WORKFLOW))
+    except (KeyError, ValueError, zipfile.BadZipFile):
+        return None
+    if (document.get("metadata") or {}).get("name"):
+        return None
+    return json.dumps(version.data, sort_keys=True).encode()
 
 
 def check_plugins(archive: zipfile.ZipFile, note: Callable[..., None]) -> None:

@@ -61,16 +61,20 @@ def members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
     return sorted(found.items())
 
 
-def write_layer(archive: zipfile.ZipFile, target: IO[bytes]) -> tuple[str, int]:
-    """Write the tar and return its SHA-256 and size in bytes. The same archive gives the same bytes for everyone, always."""
+def write_layer(archive: zipfile.ZipFile, target: IO[bytes], workflow: bytes | None = None) -> tuple[str, int]:
+    """Write the tar and return its SHA-256 and size in bytes. The same archive gives the same bytes for everyone, always.
+
+    `workflow` takes the place of the archive's workflow.json.
+    """
     writer = HashingWriter(target)
     try:
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path, info in members(archive):
                 entry = tarfile.TarInfo(path)
-                entry.size = info.file_size
+                ours = workflow if path == WORKFLOW else None
+                entry.size = info.file_size if ours is None else len(ours)
                 entry.mode = 0o755 if (info.external_attr >> 16) & 0o100 else 0o644
-                with archive.open(info) as content:
+                with archive.open(info) if ours is None else io.BytesIO(ours) as content:
                     tar.addfile(entry, content)
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error

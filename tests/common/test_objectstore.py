@@ -34,6 +34,21 @@ def test_what_is_put_is_read_again(store, key, tmp_path):
     assert (tmp_path / "copy").read_bytes() == b"hull"
 
 
+def test_a_part_is_read_alone(store, key):
+    store.put_bytes(key, b"bow hull stern")
+    assert store.get_part(key, 4, 4) == b"hull"
+
+
+def test_objects_of_runs_are_given_days_beside_the_rules_of_the_bucket(store, key):
+    store.ensure_bucket()
+    for prefix, days in (("operators/", 30), ("runs/", 9), ("runs/", 2)):
+        assert store.expire(prefix, days=days)
+    rules = {rule["Filter"]["Prefix"]: rule["Expiration"]["Days"] for rule in store.lifecycle_rules()}
+    assert rules == {"operators/": 30, "runs/": 2}
+    store.put_bytes(f"runs/{key}", b"kept")
+    assert store.get_bytes(f"runs/{key}") == b"kept"
+
+
 def test_a_second_put_replaces(store, key):
     store.put_bytes(key, b"one")
     store.put_file(key, io.BytesIO(b"two"))

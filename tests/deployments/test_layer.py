@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
 import zipfile
 
 import pytest
 
+from controlplane.projects.models import WorkflowVersion
+from deployments.bundles.build import named_workflow
 from deployments.bundles.layer import write_layer
 from deployments.errors import BuildFailed
 from tests.deployments.builders import zip_of
@@ -16,9 +19,9 @@ from tests.deployments.builders import zip_of
 PLUGIN: dict[str, str | bytes] = {"workflow.json": "{}", "hull/hull.py": "print(1)", "hull/data/a.bin": b"\x00" * 5000}
 
 
-def layer_of(archive: bytes) -> tuple[str, bytes]:
+def layer_of(archive: bytes, workflow: bytes | None = None) -> tuple[str, bytes]:
     target = io.BytesIO()
-    digest, size = write_layer(zipfile.ZipFile(io.BytesIO(archive)), target)
+    digest, size = write_layer(zipfile.ZipFile(io.BytesIO(archive)), target, workflow)
     assert size == len(target.getvalue())
     return digest, target.getvalue()
 
@@ -49,6 +52,23 @@ def test_plugins_move_to_their_place_and_leftovers_stay_out() -> None:
         members = tar.getmembers()
     assert [member.name for member in members] == ["plugins/Python/hull/data/a.bin", "plugins/Python/hull/hull.py", "workflow.json"]
     assert {(member.mtime, member.uid, member.gid, member.uname, member.mode) for member in members} == {(0, 0, 0, "", 0o644)}
+
+
+def test_a_workflow_that_was_pushed_without_a_name_has_one_in_its_bundle() -> None:
+    version = WorkflowVersion(data={"metadata": {"name": "harbour"}, "tasks": []})
+    nameless, named = ({"workflow.json": json.dumps({"metadata": metadata})} for metadata in ({}, {"name": "own"}))
+
+    with zipfile.ZipFile(io.BytesIO(zip_of(nameless))) as archive:
+        written = named_workflow(archive, version)
+        assert written is not None
+        _, content = layer_of(zip_of(nameless), written)
+    with zipfile.ZipFile(io.BytesIO(zip_of(named))) as archive:
+        assert named_workflow(archive, version) is None
+
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        member = tar.extractfile("workflow.json")
+        assert member is not None
+        assert json.loads(member.read())["metadata"] == {"name": "harbour"}
 
 
 def test_a_program_of_a_plugin_stays_executable() -> None:

@@ -149,10 +149,17 @@ def test_hits_are_counted_by_minute_and_the_last_one_is_included(running: Deploy
     found = usage_by_product(running.pk, since=NOON, until=NOON + timedelta(minutes=1))
 
     assert found == [
-        {"product": {"name": "AWS CLUSTER L", "unit": "HIT"}, "hits": {"total": 1, "data": {str(milliseconds(NOON)): 1}}},
+        {
+            "product": {"name": "AWS CLUSTER L", "unit": "HIT"},
+            "hits": {"total": 1, "data": {str(milliseconds(NOON)): 1}},
+            "duration_ms": 12,
+            "micro_credits": 0,
+        },
         {
             "product": {"name": "AWS CLUSTER M", "unit": "HIT"},
             "hits": {"total": 4, "data": {str(milliseconds(NOON)): 2, str(milliseconds(NOON) + 60_000): 2}},
+            "duration_ms": 48,
+            "micro_credits": 0,
         },
     ]
 

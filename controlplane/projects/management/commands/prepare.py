@@ -14,10 +14,11 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.examples_catalogue import store_examples
 
 PATIENCE_S = 30.0
+RUN_DAYS = 2  # the gateway remembers a run for one day
 
 
 class Command(BaseCommand):
-    """The bucket, the first signing key, the archives of the example workflows."""
+    """The bucket with its rule for the objects of runs, the first signing key, the archives of the example workflows."""
 
     help = "Make the bucket, the first signing key and the example archives. Safe to repeat."
 
@@ -34,5 +35,9 @@ class Command(BaseCommand):
                 if time.monotonic() > deadline:
                     raise CommandError(f"{error.detail} Check S3_ENDPOINT_URL, S3_ACCESS_KEY and S3_SECRET_KEY.") from error
                 time.sleep(0.2)
+        if not store.expire("runs/", days=RUN_DAYS):
+            self.stderr.write(
+                f"The object store takes no lifecycle rule: delete objects below runs/ that are older than {RUN_DAYS} days yourself."
+            )
         key = current_key(now())
         self.stdout.write(f"bucket {store.bucket}, signing key {key.kid}, {len(keys)} example archives")
