@@ -7,6 +7,7 @@ from uuid import UUID
 
 import redis
 from celery import shared_task
+from django.db import InterfaceError, OperationalError
 
 from deployments.logs import prune_logs, tail_logs
 from deployments.reconcile.loop import reconcile, take_due
@@ -45,8 +46,8 @@ def consume_usage_task() -> None:
     """Each second: write reported runs to PostgreSQL."""
     try:
         consume_usage()
-    except redis.RedisError as error:
-        logger.warning("usage not read, next try in a second: %s", error)
+    except (redis.RedisError, InterfaceError, OperationalError) as error:
+        logger.warning("usage not written, next try in a second: %s", error)
 
 
 @shared_task(name="deployments.prune_logs")

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
 from billing.pricing import cost_of_run
 from controlplane.common.valkey import valkey
@@ -34,8 +34,9 @@ def consume_usage() -> int:
     """Write what is in the stream to UsageEvent; return how many entries were taken.
 
     At least once in, exactly once kept: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
-    stream after the commit. Entries of a worker that died are taken over after 30 seconds. An entry that cannot be read or priced is
-    moved to `sw:usage:refused` for an operator.
+    stream after the commit. Entries of a worker that died are taken over after 30 seconds; while the database does not answer (raises
+    OperationalError or InterfaceError), they are everybody's again at once. An entry that cannot be read or priced is moved to
+    `sw:usage:refused` for an operator.
     """
     ensure_group()
     total = 0
@@ -43,7 +44,11 @@ def consume_usage() -> int:
         entries = reclaimed_entries() or new_entries()
         if not entries:
             break
-        store(entries)
+        try:
+            store(entries)
+        except (InterfaceError, OperationalError):
+            give_back(entries)
+            raise
         total += len(entries)
     return total
 
@@ -75,6 +80,11 @@ def reclaimed_entries() -> list[Entry]:
     """Return entries that a worker took long ago and never finished."""
     answer: Any = valkey().xautoclaim(STREAM, GROUP, consumer_name(), min_idle_time=RECLAIM_AFTER_MS, count=BATCH)
     return flat(answer[1])
+
+
+def give_back(entries: list[Entry]) -> None:
+    """Let the next call take these entries, whichever worker makes it: they count as left lying long ago."""
+    valkey().xclaim(STREAM, GROUP, consumer_name(), 0, [key for key, _ in entries], idle=RECLAIM_AFTER_MS, justid=True)
 
 
 def flat(found: Any) -> list[Entry]:
