@@ -27,9 +27,8 @@ from tests.stack import Stack, wait_until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 ECHO = Path(__file__).parents[1] / "runtime/workflows/echo"
 RUNS, LATE_RUNS, RUN_S = 24, 6, "0.15"
-# Inputs and results that fit into the record of a run, and some that are so large that they are kept elsewhere: (picture, filling of the text).
-SMALL = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
-SIZES = [(SMALL, ""), (COINS.read_bytes(), ""), (SMALL, "x" * 100_000), (COINS.read_bytes(), "x" * 100_000)]
+SMALL_PICTURE = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+LONG_TEXT = "x" * 100_000
 
 
 class Trial:
@@ -38,14 +37,16 @@ class Trial:
     def __init__(self, stack: Stack, person: Person, endpoint: str) -> None:
         self.stack = stack
         self.caller = EndpointCaller(endpoint, person.get("/v1/projects/jwt/", endpoint=endpoint)["id_token"])
-        self.slug = urlsplit(endpoint).path.strip("/")
         with redis.from_url(stack.env["REDIS_URL"]) as valkey:
-            [replica] = json.loads(valkey.get(f"sw:route:{self.slug}"))["replicas"]
+            route = json.loads(valkey.get(f"sw:route:{urlsplit(endpoint).path.strip('/')}"))
+        self.deployment = route["deployment"]
+        [replica] = route["replicas"]
         self.socket = Path(replica["address"].removeprefix("unix:"))
         self.workers = int(replica["workers"])
         self.ended: dict[str, Ended] = {}
         self.texts: dict[str, str] = {}
-        self._sizes = itertools.cycle(SIZES)
+        # Inputs and results that fit into the record of a run, and others that are so large that they are kept elsewhere.
+        self._sizes = itertools.cycle(itertools.product((SMALL_PICTURE, COINS.read_bytes()), ("", LONG_TEXT)))
 
     def body(self, run: str) -> dict[str, Any]:
         """Return a request whose execution leaves a line in a file of its own, in the one folder that the sandbox lets it write to."""
@@ -88,19 +89,20 @@ class Trial:
     def status(self) -> str:
         """Return the deployment's status."""
         with psycopg.connect(self.stack.env["DATABASE_URL"]) as connection:
-            [[status]] = connection.execute("SELECT status FROM deployments_deployment WHERE slug = %s", [self.slug])
+            [[status]] = connection.execute("SELECT status FROM deployments_deployment WHERE id = %s", [self.deployment])
         return str(status)
 
     def usage(self) -> dict[str, str]:
         """Return the state of each run in the usage table."""
-        query = "SELECT run, state FROM deployments_usageevent JOIN deployments_deployment d ON d.id = deployment_id WHERE d.slug = %s"
+        query = "SELECT run, state FROM deployments_usageevent WHERE deployment_id = %s"
         with psycopg.connect(self.stack.env["DATABASE_URL"]) as connection:
-            return {str(run): state for run, state in connection.execute(query, [self.slug])}
+            return {str(run): state for run, state in connection.execute(query, [self.deployment])}
 
-    def usage_is_written(self) -> bool:
-        """Tell whether no usage event is on its way any more."""
-        with redis.from_url(self.stack.env["REDIS_URL"]) as valkey:
-            return not valkey.xlen("sw:usage")
+    def reported(self) -> set[str]:
+        """Return the runs whose usage events are still on their way, or have come a second time."""
+        with redis.from_url(self.stack.env["REDIS_URL"], decode_responses=True) as valkey:
+            entries = [fields for _, fields in valkey.xrange("sw:usage")]
+        return {fields["run"] for fields in entries if fields["deployment"] == self.deployment}
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +117,9 @@ def check_results(trial: Trial, ended: list[Ended]) -> None:
 
 
 def check_usage(trial: Trial) -> None:
-    """The usage table has exactly the runs that were ever accepted."""
-    wait_until(lambda: trial.usage_is_written() and len(trial.usage()) >= len(trial.ended), seconds=45, what="all usage", pause=0.1)
+    """The usage table has exactly the runs that were ever accepted, and no others are to come."""
+    wait_until(lambda: set(trial.usage()) >= set(trial.ended), seconds=45, what="all runs in the usage table", pause=0.1)
+    assert trial.reported() <= set(trial.ended)
     assert trial.usage() == {run.run: "SUCCESS" if run.status == 200 else "FAILURE" for run in trial.ended.values()}
 
 
