@@ -13,7 +13,7 @@ def package_folder(name: str) -> Path:
     """Folder of an installed package, found without importing it. Raises EmbeddedError when it is not installed."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
-        raise EmbeddedError(f"The package {name} is not installed: run `make setup`, or set the address of a server of your own.")
+        raise EmbeddedError(f"The package {name} is not installed: run `make up`, or set the address of a server of your own.")
     return Path(spec.origin).parent
 
 
@@ -30,7 +30,7 @@ def weed_program() -> Path:
     beside = Path(sys.executable).parent / "weed"
     found = beside if beside.exists() else shutil.which("weed")
     if found is None:
-        raise EmbeddedError("The program `weed` is not installed: run `make setup`, or set S3_ENDPOINT_URL to a server of your own.")
+        raise EmbeddedError("The program `weed` is not installed: run `make up`, or set S3_ENDPOINT_URL to a server of your own.")
     return Path(found)
 
 

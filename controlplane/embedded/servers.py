@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Mapping
+from pathlib import Path
 
 from controlplane.embedded.datadir import DataDir
 from controlplane.embedded.packages import plain_environment, valkey_program, weed_program
@@ -39,6 +40,11 @@ def valkey(data: DataDir, *, port: int, password: str, throwaway: bool) -> Servi
     )
 
 
+# Where SeaweedFS puts sockets named after its ports for gRPC, whatever the temporary folder is.
+SOCKETS = Path("/tmp")  # noqa: S108
+GRPC_OFFSET = 10_000
+
+
 def seaweedfs(data: DataDir, *, ports: Mapping[str, int], access_key: str, secret_key: str, bucket: str) -> Service:
     """SeaweedFS with its S3 door on this machine only. Every flag is given at every start, since it remembers those of the last one."""
     folder = data.seaweedfs
@@ -69,8 +75,9 @@ def seaweedfs(data: DataDir, *, ports: Mapping[str, int], access_key: str, secre
     return Service(
         name="seaweedfs",
         command=[weed_program(), "mini", "-disableHttp", *(f"-{name}={value}" for name, value in flags.items())],
-        environment=plain_environment(HOME=str(folder), GOMEMLIMIT=GO_MEMORY_LIMIT),
+        environment=plain_environment(HOME=str(folder), TMPDIR=str(data.run), GOMEMLIMIT=GO_MEMORY_LIMIT),
         folder=folder,
+        litter=[SOCKETS / f"seaweedfs-{part}-grpc-{port + GRPC_OFFSET}.sock" for part, port in ports.items()],
         address=f"127.0.0.1:{ports['s3']}",
         probe=objects_writable(ports["s3"], access_key=access_key, secret_key=secret_key, bucket=bucket),
         death_signal=signal.SIGKILL,

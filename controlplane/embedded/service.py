@@ -37,6 +37,7 @@ class Service(Program):
     """A program that keeps running. `setup` runs before its first start of a session and may run programs (make a database cluster)."""
 
     address: str = ""
+    litter: Sequence[Path] = ()  # files outside the data folder, which the program leaves behind
     probe: Probe = alive
     setup: Callable[[RunStep], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM

@@ -141,6 +141,8 @@ class Supervisor:
                 self.say(f"stopping {service.name}")
             seconds = ABANDONED_STOP_SECONDS if self.waiter.abandoned else service.stop_seconds
             self._end(running.process, service.stop_signal, seconds=seconds)
+            for path in service.litter:
+                path.unlink(missing_ok=True)
         self.running.clear()
 
     def _end(self, process: "subprocess.Popen[bytes]", number: signal.Signals, *, seconds: float) -> None:

@@ -19,10 +19,14 @@ def test_a_stop_is_in_reverse_order_and_the_data_stays(start_servers: StartServe
     write_everywhere(first)
     pids, env = first.pids(), first.env
     assert list(pids) == SERVERS
+    port = int(first.description["processes"]["seaweedfs"]["address"].rpartition(":")[2])
+    litter = Path(f"/tmp/seaweedfs-s3-grpc-{port + 10_000}.sock")
+    assert litter.exists()
     assert first.stop(signal.SIGINT) == 0
     assert [line.split()[1] for line in first.lines if line.startswith("stopping ")] == SERVERS[::-1]
     assert not any(map(is_alive, pids.values()))
     assert first.description == {}
+    assert not litter.exists()
     second = start_servers()
     assert read_everywhere(second) == KEPT
     same = ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL", "S3_SECRET_KEY", "SECRET_KEY", "FIELD_KEY", "INSTALLATION_ID")
