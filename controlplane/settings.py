@@ -47,6 +47,8 @@ PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", default="http://127.0.0.1:8100").rstrip("/")
 ENDPOINT_URL_TEMPLATE = env("ENDPOINT_URL_TEMPLATE", default=GATEWAY_URL + "/{slug}")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
 INSTALLATION_ID = env("INSTALLATION_ID", default="slipway")
 
 DATABASES = {"default": env.db("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/slipway")}
