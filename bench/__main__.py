@@ -21,7 +21,7 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     home = FOLDER / "home"
     home.mkdir(parents=True)
-    with running_service(ROOT, FOLDER / "data", step) as service:
+    with running_service(ROOT, step) as service:
         journey = Journey(service.url, home)
         journey.sign_in()
         with step("the main job"):

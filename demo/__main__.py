@@ -24,7 +24,7 @@ def main() -> None:
     home = FOLDER / "home"
     home.mkdir(parents=True)
     say("Slipway demo")
-    with running_service(ROOT, FOLDER / "data", step) as service:
+    with running_service(ROOT, step) as service:
         journey = Journey(service.url, home)
         with step("ikcli signup, login, whoami"):
             journey.sign_in()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from controlplane.embedded.datadir import temporary_folder
 
 STOP_PATIENCE_S = 40
 Step = Callable[[str], AbstractContextManager[None]]
@@ -30,9 +34,10 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_service(root: Path, data: Path, step: Step) -> Iterator[Service]:
-    """Start `manage.py dev`, wait for its ready line, and stop it in the end; `step(title)` tells both."""
+def running_service(root: Path, step: Step) -> Iterator[Service]:
+    """Start `manage.py dev` on a temporary folder, wait for its ready line, and stop it in the end; `step(title)` tells both."""
     port, gateway_port = free_port(), free_port()
+    data = Path(tempfile.mkdtemp(prefix="slipway-", dir=temporary_folder()))
     command = [sys.executable, "manage.py", "dev", "--data-dir", str(data), "--port", str(port), "--gateway-port", str(gateway_port)]
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
     try:
@@ -42,6 +47,7 @@ def running_service(root: Path, data: Path, step: Step) -> Iterator[Service]:
     finally:
         with step("stop everything"):
             stop(process)
+            shutil.rmtree(data, ignore_errors=True)
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> str:

@@ -11,15 +11,13 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Generator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from controlplane.embedded.datadir import DataDir
+from controlplane.embedded.datadir import DataDir, temporary_folder
 from controlplane.embedded.options import REPOSITORY
 from controlplane.embedded.processes import die_with_parent
 from controlplane.embedded.stackfile import read_stack
@@ -32,7 +30,7 @@ class Servers:
     """The three servers on a folder of their own, under the supervisor of the embedded stack, which deletes the folder at its end."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.gettempdir()) / f"slipway-test-{secrets.token_hex(8)}"
+        self.folder = temporary_folder() / f"slipway-test-{secrets.token_hex(8)}"
         parent = os.getpid()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "controlplane.embedded", "--servers-only", "--throwaway", "--data-dir", str(self.folder)],

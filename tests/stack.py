@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.embedded.datadir import DataDir
+from controlplane.embedded.datadir import DataDir, temporary_folder
 from controlplane.embedded.options import REPOSITORY
 from controlplane.embedded.ports import free_port
 from controlplane.embedded.processes import die_with_parent, is_alive
@@ -186,7 +185,7 @@ class Stack:
 @contextlib.contextmanager
 def running_stack() -> Generator[Stack]:
     """A stack in a new folder, ready; stopped and deleted at the end."""
-    folder = Path(tempfile.gettempdir()) / f"slipway-stack-{secrets.token_hex(6)}"
+    folder = temporary_folder() / f"slipway-stack-{secrets.token_hex(6)}"
     started = Stack(folder).start()
     try:
         yield started.wait_ready()

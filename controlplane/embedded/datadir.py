@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,3 +107,9 @@ def take_lock(data: DataDir, *, say: Callable[[str], None], patience: float = PR
 def _holder(lock: int) -> int | None:
     text = os.pread(lock, 32, 0).strip()
     return int(text) if text.isdigit() else None
+
+
+def temporary_folder() -> Path:
+    """The system's temporary folder, or /tmp when its path leaves no room for sockets below it."""
+    usual = Path(tempfile.gettempdir())
+    return usual if len(bytes(usual)) <= LONGEST_PATH // 2 else Path("/tmp")  # noqa: S108

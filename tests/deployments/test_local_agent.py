@@ -16,6 +16,7 @@ import pytest
 
 from deployments.providers.base import Phase, Provider, ProviderUnavailable, ReplicaSpec, ReplicaState
 from deployments.providers.local.client import LocalProvider, UnixConnection
+from deployments.providers.local.host import run_folder
 from tests.deployments.agent import Agent
 from tests.deployments.provider_contract import ProviderContract, until, until_gone, until_ready
 from tests.fakes.provider import FakeProvider
@@ -136,7 +137,7 @@ def test_a_deleted_replica_does_not_come_back_but_its_log_stays(agent: Agent) ->
 
     assert agent.names() == []
     assert messages(agent)
-    assert not list((agent.data / "agent" / "r").iterdir())
+    assert not list(run_folder(agent.data / "agent").iterdir())
 
 
 def test_a_workflow_that_cannot_be_loaded_fails_with_the_reason(fresh: Agent) -> None:

