@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.fernet import Fernet
 
 from controlplane.embedded.applications import applications, initial_step
 from controlplane.embedded.datadir import DataDir
 from controlplane.embedded.options import REPOSITORY, Options
 
 SETTINGS_FILES = ["controlplane/settings.py", "gateway/settings.py", "deployments/providers/local/agent.py"]
-REQUIRED = ["SECRET_KEY", "FIELD_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_SECRET_KEY", "SLIPWAY_DOMAIN"]
+REQUIRED = ["SECRET_KEY", "FIELD_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_SECRET_KEY", "INSTALLATION_ID", "SLIPWAY_DOMAIN"]
 OURS = {"prepare", "web", "gateway", "worker", "beat", "agent"}
 
 
@@ -43,7 +44,7 @@ def services(tmp_path_factory):
 def test_a_missing_secret_is_named_with_what_to_do(tmp_path, missing):
     done = compose(tmp_path, **{name: "x" for name in REQUIRED if name != missing})
     assert done.returncode != 0
-    assert re.search(rf"{missing} .*(openssl|\.env\.example)", done.stderr)
+    assert re.search(rf"{missing} .*make \.env with deploy/make-env\.sh", done.stderr)
 
 
 def test_the_example_names_every_variable_and_no_secret():
@@ -51,6 +52,37 @@ def test_the_example_names_every_variable_and_no_secret():
     given = dict(line.split("=", 1) for line in (REPOSITORY / ".env.example").read_text().splitlines() if line and line[0] != "#")
     assert set(re.findall(r"\$\{(\w+)", text)) == set(given)
     assert {name for name, value in given.items() if not value} == set(REQUIRED) - {"SLIPWAY_DOMAIN"}
+
+
+def test_one_command_writes_the_variables_once(tmp_path):
+    """It makes a new secret for each empty name, shows them to nobody else, and never replaces secrets that are in use."""
+    made = []
+    for name in ("first", "second"):
+        file = tmp_path / name
+        subprocess.run(["sh", "deploy/make-env.sh", "slipway.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=True)
+        assert file.stat().st_mode & 0o777 == 0o600
+        made.append(dict(line.split("=", 1) for line in file.read_text().splitlines() if line[0] != "#"))
+    first, second = made
+    assert set(first) >= set(REQUIRED)
+    assert all(first.values())
+    assert first["SLIPWAY_DOMAIN"] == "slipway.example.org"
+    assert {name for name in first if first[name] != second[name]} == set(REQUIRED) - {"SLIPWAY_DOMAIN"}
+    Fernet(first["FIELD_KEY"])
+    before = file.read_bytes()
+    again = subprocess.run(["sh", "deploy/make-env.sh", "other.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=False)
+    assert again.returncode == 1
+    assert b"it stays as it is" in again.stderr
+    assert file.read_bytes() == before
+
+
+def test_the_proxy_never_touches_the_trust_store_of_its_machine():
+    assert "skip_install_trust" in (REPOSITORY / "deploy" / "Caddyfile").read_text()
+
+
+def test_servers_and_runtimes_have_no_way_out(services):
+    closed = {name for name, service in services.items() if "outside" not in service["networks"]}
+    assert closed == {"prepare", "beat", "agent", "postgres", "valkey", "seaweedfs"}
+    assert {name for name, service in services.items() if "inside" not in service["networks"]} == {"proxy", "mail"}
 
 
 def test_every_process_of_the_embedded_stack_runs_here_by_the_same_words(services, tmp_path):
@@ -108,7 +140,7 @@ def test_the_images_are_made_of_what_is_there_and_do_not_run_as_root():
 def test_the_proxy_sends_to_services_that_exist(services):
     text = (REPOSITORY / "deploy" / "Caddyfile").read_text()
     upstreams = re.findall(r"reverse_proxy (\w+):(\d+)", text)
-    assert upstreams == [("web", "8000"), ("gateway", "8100")]
+    assert set(upstreams) == {("web", "8000"), ("gateway", "8100")}
     assert "*.endpoints.{$SLIPWAY_DOMAIN}" in text
     assert services["web"]["environment"]["ENDPOINT_URL_TEMPLATE"] == "https://{slug}.endpoints.the-slipway_domain"
     assert set(re.findall(r"\{\$(\w+)", text)) == set(services["proxy"]["environment"])
