@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -55,13 +55,21 @@ class Driver:
     """Runs runs. Knows nothing of records, callers or charges."""
 
     def __init__(
-        self, settings: Settings, routes: RouteTable, runtimes: Runtimes, objects: Objects, *, on_moved: Callable[[Run], None]
+        self,
+        settings: Settings,
+        routes: RouteTable,
+        runtimes: Runtimes,
+        objects: Objects,
+        *,
+        on_moved: Callable[[Run], None],
+        find_payload: Callable[[Run], Awaitable[bool]],
     ) -> None:
         self._settings = settings
         self._routes = routes
         self._runtimes = runtimes
         self._objects = objects
         self._on_moved = on_moved
+        self._find_payload = find_payload
         self._avoid: dict[str, float] = {}
 
     def choose(self, route: Route, run: Run | None = None) -> Replica | None:
@@ -129,6 +137,8 @@ class Driver:
             return failure(
                 "result_too_large", f"The results are larger than {limit} MB. Ask for fewer outputs, or save them to the storage."
             )
+        if reply.status == 404 and await self._find_payload(run):
+            return False
         outcome = self._judge(run, reply, trouble)
         return replace(outcome, kept_at=replica.address) if isinstance(outcome, Outcome) and reply.status == 200 else outcome
 

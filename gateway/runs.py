@@ -7,6 +7,7 @@ both said yes; the run is ended only after that answer was written, so that nobo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import secrets
@@ -35,6 +36,7 @@ from gateway.valkey import ReplyError
 logger = logging.getLogger("gateway.runs")
 
 HASH_IN_THREAD = 1024 * 1024
+RESEND_POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,9 @@ class Runs:
         """Connect the parts that know each other."""
         self.store = store
         self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
-        self.driver = Driver(self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move)
+        self.driver = Driver(
+            self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move, find_payload=self._find_payload
+        )
 
     # Accepting
 
@@ -86,8 +90,7 @@ class Runs:
         if run_id is not None:
             run.digest = await digest_of(body)
             if (known := self._find_here(run_id)) is not None:
-                reservation.release()
-                return self._same_run(known, run)
+                return await self._same_run(known, run)
         replica = self.driver.choose(route)
         run.replica = replica.id if replica else ""
         run.where = Where.RECORD if len(body) <= self.settings.inline_payload else Where.COPIES
@@ -125,9 +128,14 @@ class Runs:
         ended = self.ends.get(run_id)
         return ended[0] if ended else None
 
-    def _same_run(self, known: Run, asked: Run) -> View:
-        check_same(known.about.deployment, known.digest, asked)
-        known.charge = True
+    async def _same_run(self, known: Run, asked: Run) -> View:
+        try:
+            check_same(known.about.deployment, known.digest, asked)
+            known.charge = True
+            if known.only_there and known.outcome is None:
+                await self._supply(asked)
+        finally:
+            self._release(asked)
         state = known.outcome.state if known.outcome and known.done.is_open else State.PENDING
         return View(known.id, state, self._advise(known.about.deployment, known.elapsed))
 
@@ -138,8 +146,32 @@ class Runs:
         except DataLost:
             seen = None
         if seen is None or seen.state is State.PENDING:
+            await self._supply(asked)
+            # Had it become this gateway's in the moment when its id was held by the second request, nobody would drive it.
+            if (own := await self.store.read_own(asked.id)) is not None:
+                self.adopt(own)
             return View(asked.id, State.PENDING, self._advise(taken.about.deployment, 0.0))
         return View(asked.id, seen.state, ENDED)
+
+    async def _supply(self, asked: Run) -> None:
+        """A caller who got no answer sent its request again. If the gateway died before any runtime had the payload, this is the only copy."""
+        if await self.store.lacks_payload(asked.id):
+            await self._choose_place(asked)
+            await self.store.supply(asked)
+
+    async def _find_payload(self, run: Run) -> bool:
+        """Wait for the caller of a run whose payload is lost to send it again, as one does who was not answered."""
+        deadline = asyncio.get_running_loop().time() + self.settings.resend_wait
+        while asyncio.get_running_loop().time() < deadline:
+            with contextlib.suppress(SlipwayError, ReplyError):
+                found = await self.store.read_own(run.id)
+                if found is None:
+                    return False
+                if found.where is not Where.COPIES:
+                    run.where, run.body, run.payload_key = found.where, found.body, found.payload_key
+                    return True
+            await asyncio.sleep(RESEND_POLL)
+        return False
 
     async def _await_admission(self, run: Run) -> None:
         """Wait for the runtime's first word; without one put the payload where it is safe."""
@@ -157,6 +189,11 @@ class Runs:
                 await self._put_payload_away(run)
 
     async def _put_payload_away(self, run: Run) -> None:
+        await self._choose_place(run)
+        await self.store.place(run)
+
+    async def _choose_place(self, run: Run) -> None:
+        """Decide where a payload outlives this process, and put a large one there."""
         if len(run.body) <= self.settings.valkey_payload or not self.objects.enabled:
             run.where = Where.RECORD
         else:
@@ -164,7 +201,6 @@ class Runs:
             await self.objects.put(key, run.body)
             run.payload_key = key
             run.where = Where.OBJECT
-        await self.store.place(run)
 
     async def _abandon(self, run: Run) -> None:
         """The caller is told that there is no run: make that true. What cannot be removed now is never charged."""
@@ -175,10 +211,15 @@ class Runs:
         self._drop(run)
 
     def _drop(self, run: Run) -> None:
-        self.live.pop(run.id, None)
+        if self.live.get(run.id) is run:
+            del self.live[run.id]
+        self._release(run)
+        run.done.open()
+
+    @staticmethod
+    def _release(run: Run) -> None:
         if run.reservation is not None:
             run.reservation.release()
-        run.done.open()
 
     def answer_written(self, run_id: str, *, written: bool) -> None:
         """The request that made a run was answered (or its caller went away): now the run may end."""

@@ -35,6 +35,7 @@ class Settings:
     inline_result: int = 32 * KILOBYTE
     long_poll: float = 20.0
     receipt_wait: float = 2.0
+    resend_wait: float = 10.0
     runtime_deadline: float = 30.0
     run_timeout: float = 3600.0
     result_ttl: float = 3600.0
@@ -67,6 +68,7 @@ class Settings:
             payload_memory=_number(environment, "GATEWAY_PAYLOAD_MEMORY", cls.payload_memory),
             result_memory=_number(environment, "GATEWAY_RESULT_MEMORY", cls.result_memory),
             long_poll=_number(environment, "GATEWAY_LONG_POLL", cls.long_poll),
+            resend_wait=_number(environment, "GATEWAY_RESEND_WAIT", cls.resend_wait),
             runtime_deadline=_number(environment, "GATEWAY_RUNTIME_DEADLINE", cls.runtime_deadline),
             run_timeout=_number(environment, "GATEWAY_RUN_TIMEOUT", cls.run_timeout),
             drain_time=_number(environment, "GATEWAY_DRAIN_TIME", cls.drain_time),

@@ -90,6 +90,16 @@ class RunStore:
         payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
         await self.valkey.script("place", (record_key(run.id),), self.gateway, run.where.value, payload, run.replica)
 
+    async def lacks_payload(self, run_id: str) -> bool:
+        """Return whether the payload of this run in flight is in memories only, which may be gone."""
+        state, kind = await self.valkey.command("HMGET", record_key(run_id), "state", "kind")
+        return bool(state == b"PENDING" and kind == Where.COPIES.value.encode())
+
+    async def supply(self, run: Run) -> None:
+        """Give a record that lacks its payload the one of this run, which is the same request sent again."""
+        payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
+        await self.valkey.script("supply", (record_key(run.id),), run.where.value, payload)
+
     async def discard(self, run: Run) -> None:
         """Forget a run that was refused before its request was answered."""
         await self.valkey.script("discard", (record_key(run.id), self._mine), run.id, self.gateway)

@@ -4,7 +4,7 @@
 -- Returns {1} when the run is this gateway's, else {0, about, digest}.
 local found = redis.call('HMGET', KEYS[1], 'owner', 'state', 'about', 'digest')
 if found[1] then
-  if found[1] == ARGV[2] and found[2] == 'PENDING' then
+  if found[1] == ARGV[2] and found[2] == 'PENDING' and found[4] == ARGV[4] then
     redis.call('SADD', KEYS[2], ARGV[1])
     return {1}
   end

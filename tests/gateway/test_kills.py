@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controlplane.common.ids import uuid7
 from tests.gateway.servers import (
     Caller,
     GatewayServer,
@@ -32,7 +34,7 @@ class Stack:
         self.other_runtime = RuntimeServer(folder, "other")
         self.keys = Keyring(folder / "jwks.json")
         self.first = GatewayServer(folder, self.valkey, self.keys, "first", GATEWAY_RUNTIME_DEADLINE="20")
-        self.second = GatewayServer(folder, self.valkey, self.keys, "second", GATEWAY_RUNTIME_DEADLINE="20")
+        self.second = GatewayServer(folder, self.valkey, self.keys, "second", GATEWAY_RUNTIME_DEADLINE="20", GATEWAY_RESEND_WAIT="4")
 
     def caller(self, gateway: GatewayServer) -> Caller:
         return Caller(gateway, self.keys.token())
@@ -184,6 +186,27 @@ def test_a_killed_gateway_and_runtime_cost_only_what_was_nowhere_else(stack: Sta
     assert get_until_ended(other, small) == 200
     assert get_until_ended(other, large) == 520
     assert other.results(large).json["code"] == "input_lost"
+
+
+@pytest.mark.parametrize("taken_over", [False, True], ids=["before", "after"])
+def test_a_request_sent_again_gives_a_run_the_input_that_died_with_its_gateway(stack: Stack, taken_over: bool) -> None:
+    """The gateway dies when it has written the record and no runtime has read the whole input yet."""
+    run_id, large = str(uuid7()), {"pad": "x" * 1_500_000}
+    body = json.dumps({"inputs": [large], "outputs": [], "parameters": []}).encode()
+    stack.runtime.pause()
+    with stack.caller(stack.first).open("PUT", "/blur/api/run?advice=true", body, x_run_id=run_id):
+        until(lambda: stack.valkey.client.exists(f"sw:run:{run_id}"), "the record")
+        stack.first.kill()
+    stack.runtime.resume()
+    if taken_over:
+        until(lambda: "Took over 1" in stack.second.text(), "the adoption")
+    other = stack.caller(stack.second)
+    assert other.run({"pad": "other"}, run_id=run_id).status == 409
+    again = other.run(large, run_id=run_id)
+    assert (again.status, again.json["uuid"]) == (200, run_id)
+    assert get_until_ended(other, run_id) == 200
+    stack.each_executed_once([run_id])
+    stack.each_charged_once([run_id])
 
 
 def test_a_stopping_gateway_answers_its_long_polls_and_hands_over(stack: Stack) -> None:
