@@ -30,6 +30,7 @@ class TokenAuthentication(BaseAuthentication):
                 "not_authenticated",
                 "This token is wrong, revoked or expired. Make a new one: POST /v1/users/me/tokens/ with your name and password.",
             )
+        token.user.credential = token
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

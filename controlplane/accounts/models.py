@@ -6,10 +6,12 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 
 from controlplane.accounts.querysets import ApiTokenQuerySet
+from controlplane.accounts.scopes import Scope, widened
 from controlplane.common.models import BaseModel
 
 
@@ -49,6 +51,9 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
 
     objects: ClassVar[UserManager] = UserManager()
 
+    # The API token that this request came with; it may allow less than the person could do.
+    credential: ApiToken | None = None
+
     USERNAME_FIELD = "username"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS = ["email"]
@@ -64,12 +69,17 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
 
 
 class ApiToken(BaseModel):
-    """A token of a user. Only its SHA-256 is kept: the token is 256 random bits, so a slow hash would add nothing."""
+    """A token of a user. Only its SHA-256 is kept: the token is 256 random bits, so a slow hash would add nothing.
+
+    `scopes` None: a full token. `project_id`: it sees that project alone (no foreign key: projects stand above accounts).
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)
     prefix = models.CharField(max_length=12)
+    scopes = ArrayField(models.CharField(max_length=20, choices=[(scope.value, scope.value) for scope in Scope]), null=True, blank=True)
+    project_id = models.UUIDField(null=True, blank=True)
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
@@ -82,6 +92,10 @@ class ApiToken(BaseModel):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
+
+    def covers(self, scope: str) -> bool:
+        """Tell whether the token may be used for this scope."""
+        return self.scopes is None or scope in widened(frozenset(Scope(name) for name in self.scopes))
 
 
 class SigningKey(BaseModel):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
@@ -13,9 +15,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from controlplane.accounts.models import ApiToken, User
-from controlplane.accounts.signals import user_signed_up
+from controlplane.accounts.scopes import Scope
+from controlplane.accounts.signals import token_bound, user_signed_up
 from controlplane.common.clock import now
-from controlplane.common.errors import Conflict, InvalidInput, NotFound
+from controlplane.common.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 
 TOKEN_PREFIX = "slw_"  # noqa: S105 - the visible mark of a token, not a secret
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -71,11 +74,40 @@ def verify_password(*, username: str, password: str) -> User | None:
     return user if check_password(password, user.password) else None
 
 
-def create_token(*, user: User, name: str, ttl: timedelta) -> tuple[ApiToken, str]:
-    """Create a token that lives for `ttl`; return its row and the clear token, which is not kept."""
+def create_token(
+    *, user: User, name: str, ttl: timedelta, scopes: Collection[Scope] | None = None, project_id: UUID | None = None
+) -> tuple[ApiToken, str]:
+    """Create a token that lives for `ttl`; return its row and the clear token, which is not kept.
+
+    Without `scopes` it is a full one; with `project_id` it sees that project alone. Raises `PermissionDenied` when the token of the request
+    would give more than it has, `NotFound` for a project that the user does not see.
+    """
+    check_not_wider(user.credential, scopes, project_id)
     clear = TOKEN_PREFIX + secrets.token_urlsafe(32)
-    token = ApiToken.objects.create(user=user, name=name, digest=token_digest(clear), prefix=clear[:8], expires_at=now() + ttl)
+    with transaction.atomic():
+        if project_id is not None:
+            token_bound.send(sender=ApiToken, user=user, project_id=project_id)
+        token = ApiToken.objects.create(
+            user=user,
+            name=name,
+            digest=token_digest(clear),
+            prefix=clear[:8],
+            scopes=None if scopes is None else sorted(set(scopes)),
+            project_id=project_id,
+            expires_at=now() + ttl,
+        )
     return token, clear
+
+
+def check_not_wider(credential: ApiToken | None, scopes: Collection[Scope] | None, project_id: UUID | None) -> None:
+    """Raise `PermissionDenied` if a token is asked for that may more than the one that asks."""
+    if credential is None:
+        return
+    wider = credential.scopes is not None and (scopes is None or not all(credential.covers(scope) for scope in scopes))
+    if wider or credential.project_id not in (None, project_id):
+        raise PermissionDenied(
+            "wider_token", "A token can make tokens with its own scopes and project only. Make this one with your name and password."
+        )
 
 
 def token_digest(clear: str) -> str:

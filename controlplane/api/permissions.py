@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
+
+from controlplane.common.errors import PermissionDenied
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -34,7 +36,7 @@ class Anyone(BasePermission):
 class DeclaredPermission(BasePermission):
     """Default deny: the view must name the method in `permissions`; all but `Access.ANYONE` needs a signed-in user.
 
-    A method without a handler passes, to be told as 405 by the view.
+    A credential with scopes must cover the scope of what is declared. A method without a handler passes, to be told as 405 by the view.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -44,4 +46,20 @@ class DeclaredPermission(BasePermission):
         needed = declared.get(method)
         if method == "OPTIONS" or needed is Access.ANYONE or not hasattr(view, method.lower()):
             return True
-        return needed is not None and bool(request.user and request.user.is_authenticated)
+        if needed is None or not (request.user and request.user.is_authenticated):
+            return False
+        check_scope(request.auth, scope_of(needed, method))
+        return True
+
+
+def scope_of(needed: Enum, method: str) -> str:
+    """Return the scope that a declared permission belongs to; what is only for signed-in callers is reading or administration."""
+    return str(getattr(needed, "scope", "read" if method in SAFE_METHODS else "admin"))
+
+
+def check_scope(credential: Any, scope: str) -> None:
+    """Raise `PermissionDenied` for a token that is narrower than what it is used for."""
+    if credential is not None and not credential.covers(scope):
+        raise PermissionDenied(
+            "wrong_scope", f"This token has the scopes {', '.join(credential.scopes)}. This takes '{scope}': make a token that has it."
+        )

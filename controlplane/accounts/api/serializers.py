@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.scopes import MEANING, Scope
 from controlplane.api.fields import TextField, UrlField, absolute_url
 
 TEN_YEARS = 10 * 365 * 24 * 3600
@@ -56,16 +57,25 @@ class TokenInput(serializers.Serializer[Any]):
 
     name = TextField(max_length=100)
     ttl = serializers.IntegerField(min_value=1, max_value=TEN_YEARS, default=3600, help_text="Seconds until it expires.")
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[(scope.value, MEANING[scope]) for scope in Scope]),
+        allow_null=True,
+        default=None,
+        allow_empty=False,
+        help_text="What it may be used for; a full token without them.",
+    )
+    project = serializers.UUIDField(allow_null=True, default=None, help_text="Id of the one project that it sees.")
 
 
 class TokenOutput(serializers.ModelSerializer[ApiToken]):
     """A token without its secret."""
 
     url = serializers.SerializerMethodField()
+    project = serializers.UUIDField(source="project_id", allow_null=True, read_only=True)
 
     class Meta:
         model = ApiToken
-        fields = ["url", "name", "prefix", "created_at", "expires_at", "last_used_at", "revoked_at"]
+        fields = ["url", "name", "prefix", "scopes", "project", "created_at", "expires_at", "last_used_at", "revoked_at"]
 
     def get_url(self, token: ApiToken) -> str:
         """Return where it can be revoked."""

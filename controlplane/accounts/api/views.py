@@ -17,6 +17,7 @@ from controlplane.accounts.api.serializers import MeOutput, NewTokenOutput, Sign
 from controlplane.accounts.authentication import PasswordAuthentication, TokenAuthentication
 from controlplane.accounts.keys import public_jwk
 from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.scopes import Scope
 from controlplane.accounts.selectors import published_keys
 from controlplane.accounts.services import create_token, revoke_token, sign_up
 from controlplane.api.pagination import exact_filters, paged
@@ -35,6 +36,8 @@ TOKEN = {
     "url": "http://127.0.0.1:8000/v1/users/me/tokens/0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c12/",
     "name": "laptop",
     "prefix": "slw_x7Qm",
+    "scopes": None,
+    "project": None,
     "created_at": "2026-03-02T09:00:00Z",
     "expires_at": "2026-03-02T10:00:00Z",
     "last_used_at": None,
@@ -126,13 +129,20 @@ class TokenList(WorkspaceView):
         responses={201: NewTokenOutput},
         examples=[
             OpenApiExample("An hour", {"name": "laptop", "ttl": 3600}, request_only=True),
+            OpenApiExample("Only to call endpoints", {"name": "camera 7", "ttl": 2592000, "scopes": ["consume"]}, request_only=True),
             OpenApiExample("Made", {**TOKEN, "clear_token": "slw_…"}, response_only=True, status_codes=["201"]),
         ],
     )
     def post(self, request: Request) -> Response:
         """Make a token."""
         data = validated(TokenInput, request.data)
-        token, clear = create_token(user=actor_of(request), name=data["name"], ttl=timedelta(seconds=data["ttl"]))
+        token, clear = create_token(
+            user=actor_of(request),
+            name=data["name"],
+            ttl=timedelta(seconds=data["ttl"]),
+            scopes=data["scopes"] and [Scope(name) for name in data["scopes"]],
+            project_id=data["project"],
+        )
         shown: dict[str, Any] = dict(TokenOutput(token, context={"request": request}).data)
         return Response({**shown, "clear_token": clear}, status=201)
 
