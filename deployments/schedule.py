@@ -8,5 +8,6 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "deployments.reconcile_due": {"task": "deployments.reconcile_due", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
+    "accounts.restore_revocations": {"task": "accounts.restore_revocations", "schedule": 2.0, "options": {"expires": 3}},
     "deployments.prune_logs": {"task": "deployments.prune_logs", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }

@@ -18,8 +18,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from jwt.algorithms import ECAlgorithm
 
-from controlplane.accounts.models import SigningKey, User
-from controlplane.common.clock import now
+from controlplane.accounts.models import ApiToken, SigningKey, User
+from controlplane.common.clock import milliseconds, now
 from controlplane.common.ids import uuid7
 
 TOKEN_LIFE = timedelta(seconds=36_000)
@@ -28,8 +28,11 @@ PUBLISHED_AFTER_RETIREMENT = TOKEN_LIFE + timedelta(hours=1)
 ROTATION_LOCK = 0x51C4
 
 
-def endpoint_token(*, user: User, project_id: object, storage: bool) -> str:
-    """Return a signed token for the endpoints (and, with `storage`, the storage) of one project; it lives TOKEN_LIFE."""
+def endpoint_token(*, user: User, project_id: object, storage: bool, issued_by: ApiToken | None = None) -> str:
+    """Return a signed token for the endpoints (and, with `storage`, the storage) of one project; it lives TOKEN_LIFE.
+
+    It ends earlier when access is revoked (`revocations`), for which `iat` has milliseconds and `tok` names the API token that asked for it.
+    """
     moment = now()
     key = current_key(moment)
     claims = {
@@ -37,9 +40,10 @@ def endpoint_token(*, user: User, project_id: object, storage: bool) -> str:
         "sub": str(user.pk),
         "project": str(project_id),
         "scope": "consume storage" if storage else "consume",
-        "iat": int(moment.timestamp()),
+        "iat": milliseconds(moment) / 1000,
         "exp": int((moment + TOKEN_LIFE).timestamp()),
         "jti": str(uuid7()),
+        **({"tok": str(issued_by.pk)} if issued_by else {}),
     }
     return jwt.encode(claims, private_pem(key), algorithm="ES256", headers={"kid": key.kid})
 

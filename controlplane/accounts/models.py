@@ -1,4 +1,4 @@
-"""Users, API tokens and signing keys."""
+"""Users, API tokens, signing keys and what was revoked."""
 
 from __future__ import annotations
 
@@ -111,3 +111,21 @@ class SigningKey(BaseModel):
 
     def __str__(self) -> str:
         return self.kid
+
+
+class Revocation(BaseModel):
+    """Endpoint tokens of `subject` that were made at or before `at` are void. Rows are added, never changed back; the newest of a subject counts.
+
+    `subject`: `u/<user>`, `u/<user>/p/<project>` or `t/<API token>`. At `expires_at` the last token that it could void has ended.
+    """
+
+    subject = models.CharField(max_length=100)
+    at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "revocation"
+        indexes = [models.Index(fields=["expires_at"], name="revocation_expiry")]
+
+    def __str__(self) -> str:
+        return self.subject
