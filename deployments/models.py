@@ -69,6 +69,11 @@ class Deployment(BaseModel):
         return f"{self.provider} {self.region} {self.flavour} {self.size} ({self.status})"
 
     @property
+    def path(self) -> str:
+        """Return the path of the workflow, as it was when the deployment was made."""
+        return f"{self.project_path}/{self.workflow_name}"
+
+    @property
     def offer(self) -> Offer:
         """Return the wanted offer."""
         return offer_of(provider=self.provider, flavour=self.flavour, size=self.size)

@@ -13,6 +13,7 @@ from controlplane.common.errors import Conflict, NotFound
 from controlplane.common.lookup import visible_or_404
 from controlplane.projects.models import Project, Workflow
 from controlplane.workspaces.permissions import Permission, require
+from controlplane.workspaces.trail import note
 from deployments.models import Deployment, LogHead, StatusChange
 from deployments.offers import find_offer
 from deployments.states import DesiredState, Status
@@ -29,7 +30,9 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
     offer = find_offer(provider=provider, region=region, flavour=flavour, size=size)
     with transaction.atomic():
         # Under the row's lock the workflow cannot be deleted, nor get a newer version, in between.
-        workflow = Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project__namespace").get(pk=workflow.pk)
+        workflow = (
+            Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project__namespace__parent").get(pk=workflow.pk)
+        )
         if workflow.current is None:
             raise Conflict("no_version", f"'{workflow.name}' has no version yet. Push it, then deploy it.")
         deployment = Deployment.objects.create(
@@ -48,6 +51,14 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
         LogHead.objects.create(deployment=deployment)
         StatusChange.objects.create(deployment=deployment, before="", after=Status.QUEUED, generation=deployment.generation)
         wake_on_commit(deployment.pk)
+        note(
+            actor,
+            "deployment.create",
+            deployment,
+            workspace=workflow.project.workspace_id,
+            offer=f"{offer.product} {deployment.region}",
+            tag=workflow.current.tag,
+        )
     return deployment
 
 
@@ -71,6 +82,8 @@ def update_deployment(*, actor: User, deployment_id: UUID, size: str | None = No
             deployment.next_check_at = clock.now()
             deployment.save(update_fields=["wanted_version", "size", "generation", "next_check_at", "updated_at"])
             wake_on_commit(deployment.pk)
+            tag = wanted[0].tag if wanted[0] else ""
+            note(actor, "deployment.edit", deployment, workspace=project_of(visible).workspace_id, tag=tag, size=wanted[1])
     return visible_deployment(actor, deployment_id)
 
 
@@ -83,17 +96,18 @@ def delete_deployment(*, actor: User, deployment_id: UUID) -> None:
         now = clock.now()
         if rows.update(desired_state=DesiredState.DELETED, generation=F("generation") + 1, next_check_at=now, updated_at=now):
             wake_on_commit(visible.pk)
+            note(actor, "deployment.delete", visible, workspace=project_of(visible).workspace_id)
 
 
 def visible_workflow(actor: User, workflow_id: UUID) -> Workflow:
     """Return a workflow that the actor sees. Raises NotFound."""
-    found: Workflow = visible_or_404(Workflow.objects.visible_to(actor).select_related("project__namespace"), pk=workflow_id)
+    found: Workflow = visible_or_404(Workflow.objects.visible_to(actor).select_related("project__namespace__parent"), pk=workflow_id)
     return found
 
 
 def visible_deployment(actor: User, deployment_id: UUID) -> Deployment:
     """Return a deployment that the actor sees. Raises NotFound."""
-    rows = Deployment.objects.visible_to(actor).select_related("workflow__project__namespace", "wanted_version")
+    rows = Deployment.objects.visible_to(actor).select_related("workflow__project__namespace__parent", "wanted_version")
     found: Deployment = visible_or_404(rows, pk=deployment_id)
     return found
 

@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.services import use_token, verify_password
+from controlplane.audit.origin import set_credential
 from controlplane.common.errors import NotAuthenticated
 
 
@@ -31,6 +32,7 @@ class TokenAuthentication(BaseAuthentication):
                 "This token is wrong, revoked or expired. Make a new one: POST /v1/users/me/tokens/ with your name and password.",
             )
         token.user.credential = token
+        set_credential(str(token))
         return token.user, token
 
     def authenticate_header(self, request: Request) -> str:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from controlplane.common.errors import PermissionDenied
+from controlplane.common.credentials import Credential, check_scope
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -48,18 +48,10 @@ class DeclaredPermission(BasePermission):
             return True
         if needed is None or not (request.user and request.user.is_authenticated):
             return False
-        check_scope(request.auth, scope_of(needed, method))
+        check_scope(cast("Credential | None", request.auth), scope_of(needed, method))
         return True
 
 
 def scope_of(needed: Enum, method: str) -> str:
     """Return the scope that a declared permission belongs to; what is only for signed-in callers is reading or administration."""
     return str(getattr(needed, "scope", "read" if method in SAFE_METHODS else "admin"))
-
-
-def check_scope(credential: Any, scope: str) -> None:
-    """Raise `PermissionDenied` for a token that is narrower than what it is used for."""
-    if credential is not None and not credential.covers(scope):
-        raise PermissionDenied(
-            "wrong_scope", f"This token has the scopes {', '.join(credential.scopes)}. This takes '{scope}': make a token that has it."
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
 
 from controlplane.accounts.models import User
@@ -29,6 +31,11 @@ class Project(BaseModel):
         """Return the project's full path."""
         return f"{self.namespace.path}/{self.name}"
 
+    @property
+    def workspace_id(self) -> UUID:
+        """Return the id of the organization or the person that it belongs to."""
+        return self.namespace.workspace_id
+
 
 class Workflow(BaseModel):
     """A named workflow of a project; each push of the name adds a version, and `current` is the newest."""
@@ -43,6 +50,11 @@ class Workflow(BaseModel):
     class Meta:
         verbose_name = "workflow"
         constraints = [models.UniqueConstraint(fields=["project", "name"], name="workflow_name_unique")]
+
+    @property
+    def path(self) -> str:
+        """Return the workflow's full path."""
+        return f"{self.project.path}/{self.name}"
 
 
 class WorkflowVersion(BaseModel):

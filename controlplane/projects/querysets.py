@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
-from django.db.models import Q
+
+from controlplane.workspaces.querysets import PROJECT, within_reach
 
 if TYPE_CHECKING:
     from controlplane.accounts.models import User
@@ -15,8 +16,12 @@ class ProjectQuerySet(models.QuerySet[Any]):
     """Projects, narrowed."""
 
     def visible_to(self, actor: User) -> ProjectQuerySet:
-        """Keep projects of the actor's namespaces and public ones."""
-        return self.filter(Q(namespace__owner=actor) | Q(visibility="PUBLIC"))
+        """Keep the actor's own projects, those that a role leads to, and public ones."""
+        return self.filter(within_reach(actor, PROJECT))
+
+    def usable_by(self, actor: User) -> ProjectQuerySet:
+        """Keep projects that the actor has a role on, which is what calling their endpoints takes."""
+        return self.filter(within_reach(actor, PROJECT, public=False))
 
 
 class WorkflowQuerySet(models.QuerySet[Any]):
@@ -24,7 +29,7 @@ class WorkflowQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, actor: User) -> WorkflowQuerySet:
         """Keep workflows of projects that the actor sees."""
-        return self.filter(Q(project__namespace__owner=actor) | Q(project__visibility="PUBLIC"))
+        return self.filter(within_reach(actor, PROJECT, at="project__"))
 
 
 class WorkflowVersionQuerySet(models.QuerySet[Any]):
@@ -32,4 +37,4 @@ class WorkflowVersionQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, actor: User) -> WorkflowVersionQuerySet:
         """Keep versions of workflows that the actor sees."""
-        return self.filter(Q(workflow__project__namespace__owner=actor) | Q(workflow__project__visibility="PUBLIC"))
+        return self.filter(within_reach(actor, PROJECT, at="workflow__project__"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from uuid import UUID
 
 from django.conf import settings
@@ -18,22 +18,30 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_archive
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
-from controlplane.workspaces.models import Namespace, Visibility
+from controlplane.workspaces.models import Namespace
 from controlplane.workspaces.permissions import Permission, require
+from controlplane.workspaces.services import announce_lowered, default_visibility, forget_target, visible_namespace
+from controlplane.workspaces.trail import note
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9](?:[\w .-]{0,98}[\w-])?$", re.ASCII)
 
 
-def create_project(*, actor: User, namespace_id: UUID, name: str, description: str = "", visibility: str = Visibility.PRIVATE) -> Project:
-    """Create a project in a namespace. Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken)."""
-    namespace = visible_or_404(Namespace.objects.visible_to(actor), pk=namespace_id)
+def create_project(*, actor: User, namespace_id: UUID, name: str, description: str = "", visibility: str | None = None) -> Project:
+    """Create a project in a namespace; without a visibility it is the team's in an organization, else private.
+
+    Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken).
+    """
+    namespace = visible_namespace(actor, namespace_id)
     require(actor, Permission.PROJECT_CREATE, namespace)
     check_project_name(name)
+    visibility = visibility or default_visibility(namespace)
     try:
         with transaction.atomic():
-            return Project.objects.create(namespace=namespace, name=name, description=description, visibility=visibility)
+            project = Project.objects.create(namespace=namespace, name=name, description=description, visibility=visibility)
+            note(actor, "project.create", project, workspace=project.workspace_id, visibility=visibility)
     except IntegrityError as error:
         raise name_taken(name, namespace) from error
+    return project
 
 
 def update_project(*, actor: User, project_id: UUID, **changes: str) -> Project:
@@ -42,11 +50,16 @@ def update_project(*, actor: User, project_id: UUID, **changes: str) -> Project:
     require(actor, Permission.PROJECT_EDIT, project)
     if "name" in changes:
         check_project_name(changes["name"])
+    before = {field: getattr(project, field) for field in changes}
     for field, value in changes.items():
         setattr(project, field, value)
     try:
         with transaction.atomic():
             project.save()
+            if project.namespace.organization is not None and project.visibility != before.get("visibility", project.visibility):
+                announce_lowered(project.namespace.organization)
+            changed = {field: [before[field], value] for field, value in changes.items() if before[field] != value}
+            note(actor, "project.edit", project, workspace=project.workspace_id, changed=changed)
     except IntegrityError as error:
         raise name_taken(changes.get("name", ""), project.namespace) from error
     return project
@@ -59,11 +72,15 @@ def delete_project(*, actor: User, project_id: UUID) -> None:
     try:
         with transaction.atomic():
             Project.objects.select_for_update().get(pk=project.pk)
-            project.delete()
+            Project.objects.get(pk=project.pk).delete()
+            forget_target(project.pk)
+            note(actor, "project.delete", project, workspace=project.workspace_id)
     except ProtectedError as error:
-        names = ", ".join(project.workflows.order_by("name").values_list("name", flat=True)[:10])
+        names = list(project.workflows.order_by("name").values_list("name", flat=True)[:100])
         raise Conflict(
-            "project_not_empty", f"'{project.name}' still has workflows: {names}. Delete them first, each after its deployments."
+            "project_not_empty",
+            f"'{project.name}' still has workflows: {', '.join(names[:10])}. Delete them first, each after its deployments.",
+            fields={"workflows": names},
         ) from error
 
 
@@ -80,7 +97,11 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
     archive.seek(0)
     object_store().put_file(key, archive, content_type="application/zip")
     try:
-        return add_version(project, checked, key, actor, version_id)
+        with transaction.atomic():
+            workflow = add_version(project, checked, key, actor, version_id)
+            tag = workflow.current.tag if workflow.current else ""
+            note(actor, "workflow.push", workflow, workspace=project.workspace_id, tag=tag, sha256=checked.sha256)
+            return workflow
     except BaseException:
         object_store().delete(key)
         raise
@@ -110,12 +131,13 @@ def add_version(project: Project, checked: CheckedArchive, key: str, actor: User
 
 def delete_workflow(*, actor: User, workflow_id: UUID) -> None:
     """Delete a workflow with all its versions. Raises `Conflict` while deployments run it."""
-    workflow = visible_or_404(Workflow.objects.visible_to(actor).select_related("project__namespace"), pk=workflow_id)
+    workflow = visible_or_404(Workflow.objects.visible_to(actor).select_related("project__namespace__parent"), pk=workflow_id)
     require(actor, Permission.WORKFLOW_DELETE, workflow.project)
     keys = [key for key in workflow.versions.values_list("archive_key", flat=True) if not key.startswith(PREFIX)]
     try:
         with transaction.atomic():
-            workflow.delete()
+            Workflow.objects.get(pk=workflow.pk).delete()
+            note(actor, "workflow.delete", workflow, workspace=workflow.project.workspace_id)
     except ProtectedError as error:
         names = ", ".join(sorted(str(row) for row in error.protected_objects)[:10])
         raise Conflict("workflow_deployed", f"'{workflow.name}' is still deployed: {names}. Delete these deployments first.") from error
@@ -139,7 +161,8 @@ def create_getting_started(*, user: User) -> Project:
 
 def visible_project(actor: User, project_id: UUID) -> Project:
     """Return a project that the actor sees. Raises `NotFound`."""
-    project: Project = visible_or_404(Project.objects.visible_to(actor).select_related("namespace"), pk=project_id)
+    rows: Any = Project.objects.visible_to(actor).select_related("namespace__parent", "namespace__organization")
+    project: Project = visible_or_404(rows, pk=project_id)
     return project
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from controlplane.accounts.models import User
+from controlplane.common.credentials import check_scope
 from controlplane.common.errors import PermissionDenied
-from controlplane.workspaces.models import Namespace, Visibility
-from controlplane.workspaces.roles import PUBLIC_PERMISSIONS, ROLE_TABLE, Permission, Role
+from controlplane.workspaces.models import Membership, Namespace, Organization, Visibility
+from controlplane.workspaces.querysets import bound_project
+from controlplane.workspaces.roles import PUBLIC_PERMISSIONS, ROLE_TABLE, Level, Permission, Role, Standing, descend
 
-__all__ = ["Permission", "Role", "allowed", "require", "role_on"]
+__all__ = ["Permission", "Role", "allowed", "require", "role_on", "standing_on"]
 
 
 class InNamespace(Protocol):
     """Something that belongs to a namespace and has a visibility of its own: a project, for instance."""
+
+    pk: Any
 
     @property
     def namespace(self) -> Namespace:
@@ -23,30 +27,81 @@ class InNamespace(Protocol):
     def visibility(self) -> str:
         """Who sees it."""
 
+    @property
+    def path(self) -> str:
+        """Its full path."""
 
-def role_on(actor: User, target: Namespace | InNamespace) -> Role | None:
-    """Return the actor's role on a namespace or on something in it; None for a stranger."""
-    return Role.OWNER if namespace_of(target).owner_id == actor.pk else None
+
+Target = Organization | Namespace | InNamespace
 
 
-def allowed(actor: User, permission: Permission, target: Namespace | InNamespace) -> bool:
-    """Tell whether the actor may do this."""
+def standing_on(actor: User, target: Target) -> Standing | None:
+    """Return the actor's role on something and where it comes from; None for a stranger."""
+    namespace = None if isinstance(target, Organization) else namespace_of(target)
+    if namespace is not None and namespace.is_personal:
+        return Standing(Role.OWNER, namespace.lineage()[0].path) if namespace.owner_id == actor.pk else None
+    rows = Membership.objects.filter(user=actor, organization=organization_id(target))
+    return descend(levels_to(target), {key: Role(role) for key, role in rows.values_list("target", "role")})
+
+
+def levels_to(target: Target) -> list[Level]:
+    """Return the way from the organization down to something in it."""
+    if isinstance(target, Organization):
+        return [Level(target.pk, target.path, private=False)]
+    root, *below = namespace_of(target).lineage()
+    levels = [Level(root.workspace_id, root.path, private=False)]
+    levels += [Level(one.pk, one.path, private=one.visibility == Visibility.PRIVATE) for one in below]
+    if not isinstance(target, Namespace):
+        levels.append(Level(target.pk, target.path, private=target.visibility == Visibility.PRIVATE))
+    return levels
+
+
+def role_on(actor: User, target: Target) -> Role | None:
+    """Return the actor's role on something; None for a stranger."""
+    standing = standing_on(actor, target)
+    return standing.role if standing else None
+
+
+def allowed(actor: User, permission: Permission, target: Target) -> bool:
+    """Tell whether the actor may do this, whatever the token that they use."""
+    return permission in permissions_on(role_on(actor, target), target)
+
+
+def permissions_on(role: Role | None, target: Target) -> frozenset[Permission]:
+    """Return what a role, or none, allows on something."""
+    public = PUBLIC_PERMISSIONS if target.visibility == Visibility.PUBLIC else frozenset()
+    return public | (ROLE_TABLE[role] if role is not None else frozenset())
+
+
+def require(actor: User, permission: Permission, target: Target) -> None:
+    """Raise `PermissionDenied` unless the actor, with the token of this request, may do this; the message says what it takes."""
+    check_scope(actor.credential, permission.scope)
+    check_bound(actor, target)
     role = role_on(actor, target)
-    if role is not None and permission in ROLE_TABLE[role]:
-        return True
-    return target.visibility == Visibility.PUBLIC and permission in PUBLIC_PERMISSIONS
-
-
-def require(actor: User, permission: Permission, target: Namespace | InNamespace) -> None:
-    """Raise `PermissionDenied` unless the actor may do this; the message says which role they have and what it takes."""
-    if allowed(actor, permission, target):
+    if permission in permissions_on(role, target):
         return
-    role = role_on(actor, target)
     standing = f"You are {role} here" if role else "You have no role here"
     able = ", ".join(candidate for candidate in Role if permission in ROLE_TABLE[candidate])
     raise PermissionDenied(
-        "permission_denied", f"{standing}. '{permission}' takes one of: {able}. Ask the owner of '{namespace_of(target).path}'."
+        "permission_denied", f"{standing}. '{permission}' takes one of: {able}. Ask the owner of '{levels_or_path(target)}'."
     )
+
+
+def check_bound(actor: User, target: Target) -> None:
+    """Raise `PermissionDenied` for a token that is bound to another project."""
+    bound = bound_project(actor)
+    if bound is not None and target.pk != bound:
+        raise PermissionDenied("token_bound", "This token is for one project only. Use a token that is not bound to a project.")
+
+
+def levels_or_path(target: Target) -> str:
+    """Return the path of the workspace whose owner can help."""
+    return target.path if isinstance(target, Organization) else namespace_of(target).path
+
+
+def organization_id(target: Target) -> Any:
+    """Return the id of the organization that something belongs to, None in a personal workspace."""
+    return target.pk if isinstance(target, Organization) else namespace_of(target).organization_id
 
 
 def namespace_of(target: Namespace | InNamespace) -> Namespace:

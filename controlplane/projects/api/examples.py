@@ -45,4 +45,3 @@ ENDPOINT_TOKEN = {
     "refresh_token": None,
     "id_token": "eyJ…",
 }
-MEMBER = {"url": f"{PROJECT['url']}members/0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c11/", "username": "ines", "role": "OWNER", "source": "ines"}

@@ -16,7 +16,9 @@ class ProjectInput(serializers.Serializer[Any]):
 
     name = TextField(max_length=100)
     description = TextField(max_length=10_000, allow_blank=True, default="")
-    visibility = serializers.ChoiceField(choices=Visibility.choices, default=Visibility.PRIVATE)
+    visibility = serializers.ChoiceField(
+        choices=Visibility.choices, allow_null=True, default=None, help_text="TEAM or, in a personal workspace, PRIVATE."
+    )
 
 
 class ProjectChange(serializers.Serializer[Any]):

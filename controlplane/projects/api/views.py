@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -11,20 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts.api.actors import actor_of
-from controlplane.api.fields import absolute_url
-from controlplane.api.pagination import Page, exact_filters, paged
+from controlplane.accounts.models import User
+from controlplane.api.pagination import exact_filters, paged
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import WorkspaceView, no_content, validated
 from controlplane.common.lookup import visible_or_404
-from controlplane.projects.api.examples import ENDPOINT_TOKEN, MEMBER, PROJECT
+from controlplane.projects.api.examples import ENDPOINT_TOKEN, PROJECT
 from controlplane.projects.api.serializers import EndpointTokenOutput, ProjectChange, ProjectInput, ProjectOutput
 from controlplane.projects.models import Project
 from controlplane.projects.services import create_project, delete_project, update_project, visible_project
 from controlplane.projects.tokens import project_token, wants_storage
-from controlplane.workspaces.api.serializers import MemberOutput
+from controlplane.workspaces.api.member_views import MemberDetailView, MemberListView, TargetView
 from controlplane.workspaces.models import Namespace
 from controlplane.workspaces.permissions import Permission
-from controlplane.workspaces.roles import Role
 
 NAME = OpenApiParameter("name", str, description="Exact name.")
 NAMESPACE = OpenApiParameter("namespace", str, description="Path of the parent.")
@@ -105,35 +103,22 @@ class ProjectDetail(WorkspaceView):
         return no_content()
 
 
-class ProjectMemberList(WorkspaceView):
-    """Who has a role on a project."""
+class OnProject(TargetView):
+    """Members of a project."""
 
-    permissions = {"GET": Permission.MEMBER_READ}
+    route = "project-member"
 
-    @extend_schema(
-        summary="List members of a project",
-        parameters=[OpenApiParameter("username", str), OpenApiParameter("role", str, description="MEMBER, OWNER, …")],
-        responses=page_of(MemberOutput),
-        examples=[page_example(MEMBER)],
-    )
-    def get(self, request: Request, project_id: UUID) -> Response:
-        """List members: for now the owner of the namespace, who has the role from there."""
-        project = visible_project(actor_of(request), project_id)
-        wanted = {name: request.query_params.get(name) for name in ("username", "role")}
-        rows = [row for row in [owner_row(request, project)] if all(value in (None, "", row[name]) for name, value in wanted.items())]
-        pages = Page()
-        return pages.get_paginated_response(pages.paginate_queryset(rows, request, self))
+    def target(self, actor: User, **keys: UUID) -> Project:
+        """Return the project."""
+        return visible_project(actor, keys["project_id"])
 
 
-def owner_row(request: Request, project: Project) -> dict[str, Any]:
-    """Return the owner of the project's namespace as a member."""
-    owner = project.namespace.owner
-    return {
-        "url": absolute_url(request, "user", user_id=owner.pk),
-        "username": owner.username,
-        "role": Role.OWNER.value,
-        "source": project.namespace.path,
-    }
+class ProjectMemberList(OnProject, MemberListView):
+    """Members of a project."""
+
+
+class ProjectMemberDetail(OnProject, MemberDetailView):
+    """One member of a project."""
 
 
 class ProjectToken(WorkspaceView):
