@@ -10,7 +10,7 @@ help: ## list the targets
 demo: .venv/service.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/done ## from nothing to a result picture: sign up, push, deploy, run, with timings
 	@.venv/bin/python -m demo
 
-test: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/done ## set everything up and pass all tests
+test: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/ikomia-full/done .venvs/pictures/done ## set everything up and pass all tests
 	@.venv/bin/python -m pytest
 
 up: .venv/service.done runtime/.venv/done ## the whole service in the foreground; Ctrl-C stops it, data stays in .data/
@@ -52,6 +52,11 @@ runtime/.venv/done: requirements/runtime.txt requirements/engine.txt | .venv/bin
 	@echo "setup: the public clients"
 	@$(PYTHON) -m venv .venvs/ikomia
 	@.venvs/ikomia/bin/python $(PIP) -r $< && touch $@
+
+.venvs/ikomia-full/done: requirements/clients/ikomia-full.txt
+	@echo "setup: the public command line client with the engine (about 700 MB)"
+	@$(PYTHON) -m venv .venvs/ikomia-full
+	@.venvs/ikomia-full/bin/python $(PIP) -r $< && touch $@
 
 .venvs/pictures/done: requirements/pictures.txt
 	@echo "setup: pictures"

@@ -9,3 +9,4 @@ lock requirements/engine.in --no-deps -o requirements/engine.txt
 lock requirements/pictures.in --no-deps -o requirements/pictures.txt
 lock requirements/bench.in -o requirements/bench.txt
 lock requirements/clients/ikomia.in --override requirements/clients/overrides.txt -o requirements/clients/ikomia.txt
+lock requirements/clients/ikomia-full.in --override requirements/clients/overrides.txt --excludes requirements/clients/excludes.txt -c requirements/clients/ikomia.txt -o requirements/clients/ikomia-full.txt
