@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import environ
 
+from controlplane.accounts.providers import social_settings
 from deployments.schedule import BEAT_SCHEDULE
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,7 +28,7 @@ DATA_DIR = Path(env("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
 use_embedded_environment(DATA_DIR)
 
 # Commands that need no secret: they start the stack, or only look at the code.
-SECRETLESS = {"dev", "makemigrations", "check", "help", "spectacular"}
+SECRETLESS = {"dev", "makemigrations", "check", "help", "spectacular", "permissions_table"}
 
 
 def secret(name: str) -> str:
@@ -47,8 +49,11 @@ PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", default="http://127.0.0.1:8100").rstrip("/")
 ENDPOINT_URL_TEMPLATE = env("ENDPOINT_URL_TEMPLATE", default=GATEWAY_URL + "/{slug}")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
-EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-vars().update(env.email_url("EMAIL_URL", default="dummymail://"))
+EMAIL_BACKEND = "controlplane.accounts.mail.FileBackend"
+if env("EMAIL_URL", default=""):
+    vars().update(env.email_url("EMAIL_URL"))
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env("MAIL_FROM", default=f"Slipway <slipway@{urlsplit(PUBLIC_URL).hostname}>")
 INSTALLATION_ID = env("INSTALLATION_ID", default="slipway")
 
 DATABASES = {"default": env.db("DATABASE_URL", default="postgres://postgres@127.0.0.1:5432/slipway")}
@@ -68,21 +73,31 @@ S3_REGION = env("S3_REGION", default="us-east-1")
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
 PUSH_MAX_BYTES = env.int("PUSH_MAX_BYTES", default=512 * 1024 * 1024)
+SOCIAL = social_settings(env("SOCIAL_PROVIDERS", default=""))
 
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    *SOCIAL.apps,
     "controlplane.api",
     "controlplane.audit",
     "controlplane.accounts",
     "controlplane.workspaces",
     "controlplane.projects",
     "controlplane.embedded",
+    "controlplane.ops",
     "billing",
     "deployments",
 ]
@@ -91,13 +106,30 @@ MIDDLEWARE = [
     "controlplane.audit.middleware.OriginMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "controlplane.accounts.pages.PagesMiddleware",
 ]
 ROOT_URLCONF = "controlplane.urls"
 WSGI_APPLICATION = "controlplane.wsgi.application"
 TEMPLATES = [
-    {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [BASE_DIR / "templates"], "APP_DIRS": True, "OPTIONS": {}}
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
 ]
 
 AUTH_USER_MODEL = "accounts.User"
@@ -113,6 +145,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = env("STATIC_ROOT", default=None)
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
@@ -123,6 +156,54 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 SECURE_CONTENT_TYPE_NOSNIFF = True
 BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
+
+# People in the browser (docs/sign-in.md). Programs send tokens and never meet a session or a CSRF check.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "sw:cache"}}
+AUTHENTICATION_BACKENDS = ["controlplane.accounts.backends.SignInBackend"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "settings"
+PASSWORD_RESET_TIMEOUT = 3600
+# Browsers take a __Host- cookie from this host alone: endpoints are on names below it, and what runs there is not ours.
+SESSION_COOKIE_NAME = "__Host-slipway_session" if BEHIND_TLS_PROXY else "slipway_session"
+CSRF_COOKIE_NAME = "__Host-slipway_csrf" if BEHIND_TLS_PROXY else "slipway_csrf"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = BEHIND_TLS_PROXY
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "controlplane.accounts.page_errors.wrong_origin"
+
+ACCOUNT_ADAPTER = "controlplane.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_MAX_EMAIL_ADDRESSES = 5
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 900
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_FORMS = {
+    "login": "controlplane.accounts.forms.SignInForm",
+    "signup": "controlplane.accounts.forms.SignUpForm",
+    "add_email": "controlplane.accounts.forms.AddAddressForm",
+    "change_password": "controlplane.accounts.forms.ChangePasswordForm",
+    "set_password": "controlplane.accounts.forms.SetPasswordForm",
+    "reset_password": "controlplane.accounts.forms.ForgottenPasswordForm",
+    "reset_password_from_key": "controlplane.accounts.forms.NewPasswordForm",
+    "reauthenticate": "controlplane.accounts.forms.ConfirmPasswordForm",
+}
+MFA_ADAPTER = "controlplane.accounts.second_factor.SecondFactorAdapter"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_TOTP_TOLERANCE = 1
+MFA_FORMS = {
+    "authenticate": "controlplane.accounts.forms.CodeForm",
+    "reauthenticate": "controlplane.accounts.forms.ConfirmCodeForm",
+    "activate_totp": "controlplane.accounts.forms.ActivateAppForm",
+}
+SOCIALACCOUNT_ADAPTER = "controlplane.accounts.social_adapter.SocialAdapter"
+SOCIALACCOUNT_PROVIDERS = SOCIAL.providers
+SOCIALACCOUNT_AUTO_SIGNUP = False
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_FORMS = {"signup": "controlplane.accounts.forms.SocialSignUpForm"}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["controlplane.accounts.authentication.TokenAuthentication"],

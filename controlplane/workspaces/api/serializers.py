@@ -111,6 +111,15 @@ class MemberOutput(serializers.Serializer[dict[str, str]]):
     source = serializers.CharField()  # type: ignore[assignment]
 
 
+class RoleRowOutput(serializers.Serializer[dict[str, Any]]):
+    """A row of the role table."""
+
+    title = serializers.CharField()
+    permissions = serializers.ListField(child=serializers.CharField())
+    roles = serializers.DictField(child=serializers.BooleanField(), help_text="For each role whether it has all of these permissions.")
+    public = serializers.BooleanField(help_text="Whether anyone with an account has them on what is public.")
+
+
 class AuditOutput(serializers.ModelSerializer[AuditEntry]):
     """A line of the audit log; `digest` covers all of it and the `previous` one."""
 

@@ -17,6 +17,7 @@ urlpatterns = [
     path(f"{NAMESPACE}namespaces/", views.SubNamespaceList.as_view(), name="namespace-namespaces"),
     path(f"{NAMESPACE}members/", views.NamespaceMemberList.as_view(), name="namespace-members"),
     path(f"{NAMESPACE}members/<uuid:user_id>/", views.NamespaceMemberDetail.as_view(), name="namespace-member"),
+    path("roles/", views.RoleMatrix.as_view(), name="roles"),
     path("audit/", audit_views.AuditList.as_view(), name="audit"),
     path("audit/export/", audit_views.AuditExport.as_view(), name="audit-export"),
 ]

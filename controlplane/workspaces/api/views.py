@@ -14,7 +14,7 @@ from controlplane.accounts.api.actors import actor_of
 from controlplane.accounts.models import User
 from controlplane.api.pagination import exact_filters, paged
 from controlplane.api.schema import page_example, page_of
-from controlplane.api.views import WorkspaceView, no_content, validated
+from controlplane.api.views import Access, WorkspaceView, no_content, validated
 from controlplane.common.errors import NotFound
 from controlplane.workspaces.api.examples import NAMESPACE, ORGANIZATION
 from controlplane.workspaces.api.member_views import MemberDetailView, MemberListView, TargetView
@@ -25,7 +25,9 @@ from controlplane.workspaces.api.serializers import (
     OrganizationChange,
     OrganizationInput,
     OrganizationOutput,
+    RoleRowOutput,
 )
+from controlplane.workspaces.matrix import matrix
 from controlplane.workspaces.models import Namespace, Organization
 from controlplane.workspaces.permissions import Permission
 from controlplane.workspaces.services import (
@@ -39,7 +41,29 @@ from controlplane.workspaces.services import (
     visible_organization,
 )
 
+ROLE_ROW = {
+    "title": "Manage members",
+    "permissions": ["member.manage"],
+    "roles": {"PARTNER": False, "MEMBER": False, "MANAGER": False, "OWNER": True},
+    "public": False,
+}
 NAME = OpenApiParameter("name", str, description="Exact name.")
+
+
+class RoleMatrix(WorkspaceView):
+    """The role table."""
+
+    permissions = {"GET": Access.SIGNED_IN}
+
+    @extend_schema(
+        summary="Show the role table",
+        description="One row for each group of permissions: which roles have it, and whether it comes with being public.",
+        responses=RoleRowOutput(many=True),
+        examples=[OpenApiExample("A row", ROLE_ROW, response_only=True)],
+    )
+    def get(self, request: Request) -> Response:
+        """Show the table that every check reads."""
+        return Response(RoleRowOutput(matrix(), many=True).data)
 
 
 class OrganizationList(WorkspaceView):
