@@ -71,4 +71,4 @@ def head_seal(head: AuditHead) -> str:
 
 def is_sealed(head: AuditHead) -> bool:
     """Tell whether a head is as the service left it."""
-    return hmac.compare_digest(head.seal, head_seal(head))
+    return head.seal == head_seal(head)
