@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "controlplane.accounts",
     "controlplane.workspaces",
     "controlplane.projects",
+    "controlplane.hub",
     "controlplane.embedded",
     "controlplane.ops",
     "billing",
@@ -208,7 +209,7 @@ SOCIALACCOUNT_FORMS = {"signup": "controlplane.accounts.forms.SocialSignUpForm"}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["controlplane.accounts.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["controlplane.api.permissions.DeclaredPermission"],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["controlplane.api.renderers.ReadableJSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "controlplane.api.pagination.Page",
     "DEFAULT_SCHEMA_CLASS": "controlplane.api.schema.Schema",

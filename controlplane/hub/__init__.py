@@ -1,0 +1,1 @@
+"""The HUB: algorithms of a workspace with their packages, and what was published of them for everyone."""

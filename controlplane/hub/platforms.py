@@ -1,0 +1,94 @@
+"""Platforms: what a package was made for, what a runtime is, and whether the two fit. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from packaging.version import InvalidVersion, Version
+
+VERSION_RULE = re.compile(r"^\d{1,6}(\.\d{1,6}){0,3}$", re.ASCII)
+# What a package stands for that names no minimum. The engine takes a package made for less than 0.15 for outdated and refuses it.
+OLDEST_ENGINE = "0.15.0"
+OLDEST_PYTHON = "3.0"
+SAME_MACHINES = {"AMD64": "X86_64", "ARM64": "AARCH64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What a runtime is: `os` such as LINUX, `architecture` such as X86_64, the versions of its Python and of its engine."""
+
+    os: str
+    architecture: str
+    python: str
+    engine: str
+
+
+class Packaged(Protocol):
+    """The platform columns of a package; an empty version is no bound, maxima are exclusive."""
+
+    os: Any
+    architecture: Any
+    features: Any
+    ikomia_min_version: Any
+    ikomia_max_version: Any
+    python_min_version: Any
+    python_max_version: Any
+
+
+def fits(package: Packaged, platform: Platform) -> bool:
+    """Tell whether a runtime can load a package: its system, its machine, and versions from the minimum up to below the maximum."""
+    return (
+        one_of(platform.os.upper(), package.os)
+        and one_of(machine(platform.architecture), [machine(name) for name in package.architecture])
+        and within(platform.python, package.python_min_version, package.python_max_version)
+        and within(platform.engine, package.ikomia_min_version, package.ikomia_max_version)
+    )
+
+
+def one_of(value: str, allowed: Collection[str]) -> bool:
+    """Tell whether a value is among those allowed; none named means all."""
+    return not allowed or value in allowed
+
+
+def machine(architecture: str) -> str:
+    """Return one name for machines that have two: AMD64 is X86_64, ARM64 is AARCH64."""
+    return SAME_MACHINES.get(architecture.upper(), architecture.upper())
+
+
+def within(version: str, lowest: str, below: str) -> bool:
+    """Tell whether a version is in a half-open range; one that cannot be read is in none but the unbounded."""
+    if not lowest and not below:
+        return True
+    try:
+        present = Version(version)
+    except InvalidVersion:
+        return False
+    return (not lowest or present >= Version(lowest)) and (not below or present < Version(below))
+
+
+def platform_object(package: Packaged) -> dict[str, Any]:
+    """Return the platform as the wire has it; the engine reads the ranges (`>=a.b[.c]`, then perhaps `,<d`)."""
+    return {
+        "os": list(package.os),
+        "ikomia": version_range(package.ikomia_min_version or OLDEST_ENGINE, package.ikomia_max_version),
+        "python": version_range(package.python_min_version or OLDEST_PYTHON, package.python_max_version),
+        "architecture": list(package.architecture),
+        "features": list(package.features),
+    }
+
+
+def version_range(lowest: str, below: str) -> str:
+    """Return `>=lowest`, or `>=lowest,<below`."""
+    return f">={lowest},<{below}" if below else f">={lowest}"
+
+
+def platform_key(package: Packaged) -> str:
+    """Return one text for packages of the same platform, whatever the order of their lists: 64 hexadecimal digits."""
+    described = platform_object(package)
+    canonical = {name: sorted(value) if isinstance(value, list) else value for name, value in described.items()}
+    return hashlib.sha256(json.dumps(canonical, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,85 @@
+"""What may be read of the HUB: packages for a platform, and what can be published next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, Package
+from controlplane.hub.platforms import Platform, fits
+from controlplane.projects.models import Project
+from controlplane.workspaces.models import Namespace, Visibility
+
+__all__ = ["FoundPackage", "Platform", "known_algorithm", "package_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPackage:
+    """A package that a workflow's bundle takes for an algorithm that it names.
+
+    `path` is the algorithm's path (private) or its name (public), `version` the tag (`v3`) or the semantic version, `key` where the zip
+    lies in the object store: a plugin with its files at the root.
+    """
+
+    source: Literal["private", "public"]
+    path: str
+    version: str
+    package_id: UUID
+    key: str
+    sha256: str
+
+
+def package_for(*, project: Project, name: str, platform: Platform) -> FoundPackage | None:
+    """Return the newest package of an algorithm that a runtime can load, as a workflow of this project finds it; None without one.
+
+    First the algorithms of the project's own namespaces, the nearest first, then the others of its workspace that are not private, then the
+    public HUB.
+    """
+    for algorithm in private_algorithms(project, name):
+        for package in algorithm.packages.filter(retired=False).order_by("-number"):
+            if fits(package, platform):
+                return private_package(algorithm, package)
+    for published in public_packages(name):
+        if fits(published, platform):
+            return public_package(published)
+    return None
+
+
+def known_algorithm(*, project: Project, name: str) -> bool:
+    """Tell whether a workflow of this project may name an algorithm without bringing it, on whatever platform."""
+    return any(private_algorithms(project, name)) or HubAlgorithm.objects.filter(name=name, current__isnull=False).exists()
+
+
+def private_algorithms(project: Project, name: str) -> Iterator[Algorithm]:
+    """Yield the algorithms of this name that workflows of a project reach, the nearest first."""
+    above = [namespace.pk for namespace in reversed(project.namespace.lineage())]
+    workspace = {"namespace__owner": project.namespace.owner, "namespace__organization": project.namespace.organization}
+    rows = Algorithm.objects.filter(name=name, **workspace).select_related("namespace__parent").order_by("namespace__path")
+    found = {algorithm.namespace_id: algorithm for algorithm in rows}
+    yield from (found[key] for key in above if key in found)
+    for key, algorithm in found.items():
+        if key not in above and algorithm.visibility != Visibility.PRIVATE and not hidden(algorithm.namespace, set(above)):
+            yield algorithm
+
+
+def hidden(namespace: Namespace, above: set[UUID]) -> bool:
+    """Tell whether a namespace, or one around it that a project is not in, is private."""
+    return any(one.visibility == Visibility.PRIVATE and one.pk not in above for one in namespace.lineage())
+
+
+def public_packages(name: str) -> Iterator[HubPackage]:
+    """Yield the published packages of a name, those of the newest version first."""
+    rows = HubPackage.objects.filter(version__hub__name=name).select_related("version__hub")
+    yield from rows.order_by("-version__major", "-version__minor", "-version__patch", "-id")
+
+
+def private_package(algorithm: Algorithm, package: Package) -> FoundPackage:
+    """Return a package of a workspace as what was found."""
+    return FoundPackage("private", algorithm.path, package.tag, package.pk, package.key, package.sha256)
+
+
+def public_package(package: HubPackage) -> FoundPackage:
+    """Return a published package as what was found."""
+    return FoundPackage("public", package.version.hub.name, package.version.version, package.pk, package.key, package.sha256)
