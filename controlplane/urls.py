@@ -16,9 +16,12 @@ urlpatterns = [
     path("v1/", include("controlplane.projects.api.urls")),
     path("v1/projects/jwt/", EndpointToken.as_view(), name="endpoint-token"),
     path("v1/", include("deployments.api.urls")),
+    path("", include("controlplane.accounts.page_urls")),
+    path("operator/", include("controlplane.ops.urls")),
     path("v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
 ]
 handler400 = "controlplane.api.errors.bad_request"
-handler404 = "controlplane.api.errors.not_found"
-handler500 = "controlplane.api.errors.server_error"
+handler404 = "controlplane.accounts.page_errors.not_found"
+handler429 = "controlplane.accounts.page_errors.too_many_requests"
+handler500 = "controlplane.accounts.page_errors.server_error"

@@ -10,5 +10,5 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        """Register how the API description shows our authentication."""
-        from controlplane.accounts import openapi  # noqa: F401
+        """Register how the API description shows our authentication, and what follows from a sign-up."""
+        from controlplane.accounts import openapi, receivers  # noqa: F401

@@ -6,12 +6,17 @@ import base64
 import binascii
 from typing import Any
 
+from django.conf import settings
+from django.urls import reverse
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
+from rest_framework.exceptions import Throttled
 from rest_framework.request import Request
 
 from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.second_factor import has_second_factor, use_code
 from controlplane.accounts.services import use_token, verify_password
-from controlplane.audit.origin import set_credential
+from controlplane.accounts.throttle import TooManyTries, begin_try
+from controlplane.audit.origin import client_address, set_credential
 from controlplane.common.errors import NotAuthenticated
 
 
@@ -41,10 +46,10 @@ class TokenAuthentication(BaseAuthentication):
 
 
 class PasswordAuthentication(BaseAuthentication):
-    """Basic auth with user name and password, only where a view names it."""
+    """Basic auth with user name and password, and a code for people with a second factor; only where a view names it."""
 
     def authenticate(self, request: Request) -> tuple[User, Any] | None:
-        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong."""
+        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong, `Throttled` after too many."""
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"basic":
             return None
@@ -52,10 +57,32 @@ class PasswordAuthentication(BaseAuthentication):
             username, _, password = base64.b64decode(words[1], validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError, IndexError):
             username = password = ""
-        user = verify_password(username=username, password=password) if username and "\x00" not in username else None
+        if not username or "\x00" in username:
+            raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
+        return self.person(request, username, password), None
+
+    def person(self, request: Request, username: str, password: str) -> User:
+        """Return whose name, password and code these are. A wrong code counts like a wrong password."""
+        try:
+            attempt = begin_try(login=username, address=client_address(request))
+        except TooManyTries as error:
+            refusal = Throttled(detail=error.detail)
+            refusal.wait = error.retry_after
+            raise refusal from error
+        user = verify_password(username=username, password=password)
         if user is None:
             raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
-        return user, None
+        code = request.headers.get("X-OTP", "")
+        if has_second_factor(user) and code and not use_code(user, code):
+            raise NotAuthenticated("wrong_code", "The code in X-OTP is wrong or has been used. Wait for the next one.")
+        attempt.was_right()
+        if has_second_factor(user) and not code:
+            raise NotAuthenticated(
+                "second_factor_needed",
+                f"You have a second factor. Make a token at {settings.PUBLIC_URL}{reverse('settings_token_new')}, "
+                "or send its code as well, in the header 'X-OTP: 123456'.",
+            )
+        return user
 
     def authenticate_header(self, request: Request) -> str:
         """Return what a 401 asks for."""

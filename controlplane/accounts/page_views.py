@@ -1,0 +1,69 @@
+"""Pages of the settings area that are our own: the profile and API tokens. The others are allauth's views with our templates."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from allauth.account.decorators import reauthentication_required
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.debug import sensitive_variables
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from controlplane.accounts.api.actors import actor_of
+from controlplane.accounts.forms import ProfileForm, TokenForm
+from controlplane.accounts.models import ApiToken
+from controlplane.accounts.services import create_token, revoke_token
+from controlplane.common.clock import now
+from controlplane.common.errors import NotFound
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show and change what others may know."""
+    form = ProfileForm(request.POST or None, instance=actor_of(request))
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, "Saved.")
+        return redirect("settings")
+    return render(request, "accounts/profile.html", {"form": form})
+
+
+@login_required
+@require_safe
+def tokens(request: HttpRequest) -> HttpResponse:
+    """List the person's API tokens, newest first; those that open nothing any more come last."""
+    rows = list(ApiToken.objects.visible_to(actor_of(request)).order_by("-created_at"))
+    valid = [row for row in rows if row.revoked_at is None and row.expires_at > now()]
+    over = [row for row in rows if row not in valid]
+    return render(request, "accounts/tokens.html", {"valid": valid, "over": over[:20]})
+
+
+@login_required
+@reauthentication_required(app="allauth.account")
+@require_http_methods(["GET", "HEAD", "POST"])
+@sensitive_variables("clear")
+def new_token(request: HttpRequest) -> HttpResponse:
+    """Make a token and show it, this once: it stands in the answer to the form and nowhere else."""
+    form = TokenForm(request.POST or None)
+    if request.method != "POST" or not form.is_valid():
+        return render(request, "accounts/token_new.html", {"form": form})
+    wanted = form.cleaned_data
+    token, clear = create_token(user=actor_of(request), name=wanted["name"], ttl=wanted["lifetime"], scopes=wanted["scopes"])
+    return render(request, "accounts/token_made.html", {"token": token, "clear": clear})
+
+
+@login_required
+@require_POST
+def revoke(request: HttpRequest, token_id: UUID) -> HttpResponse:
+    """Revoke a token at once."""
+    try:
+        revoke_token(actor=actor_of(request), token_id=token_id)
+    except NotFound as error:
+        messages.error(request, error.detail)
+    else:
+        messages.success(request, "The token is revoked. It opens nothing any more.")
+    return redirect("settings_tokens")

@@ -1,0 +1,148 @@
+"""Slows down the guessing of passwords, on the sign-in page and with basic auth alike.
+
+A try is counted before the password is looked at and given back when it was right, so that tries at the same time cannot pass a limit
+together. Refused tries are not counted: whoever keeps trying waits no longer for it, and one address cannot use up what the name has left
+for all others. Counters live in Valkey, end by themselves, and hold no names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+
+import redis
+
+from controlplane.accounts.models import User
+from controlplane.accounts.selectors import user_by_login
+from controlplane.common.errors import TooManyRequests, Unavailable
+from controlplane.common.valkey import valkey
+
+PREFIX = "sw:tries"
+KNOWN_FOR = timedelta(days=30)
+
+
+class Limit(NamedTuple):
+    """At most `tries` wrong ones in `seconds`, from the first of them on."""
+
+    tries: int
+    seconds: int
+
+
+NAME_AT_ADDRESS = Limit(5, 300)
+ADDRESS = Limit(30, 300)
+# From everywhere together. More than one address can use up (5 in 300 s is 65 in an hour at most), and not asked of an address from which the
+# person has signed in before: guessing from many places shuts nobody out of where they are at home.
+NAME = Limit(100, 3600)
+
+# Counts one try on all keys, or on none when one is at its limit: then the answer is how many seconds that one still lasts.
+TAKE = """
+local wait = 0
+for i, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or '0') >= tonumber(ARGV[2 * i - 1]) then wait = math.max(wait, redis.call('TTL', key), 1) end
+end
+if wait > 0 then return wait end
+for i, key in ipairs(KEYS) do
+  if redis.call('INCR', key) == 1 then redis.call('EXPIRE', key, ARGV[2 * i]) end
+end
+return 0
+"""
+# Takes one try back, where the counter has not ended meanwhile.
+GIVE_BACK = """
+for _, key in ipairs(KEYS) do
+  if tonumber(redis.call('GET', key) or '0') > 0 then redis.call('DECR', key) end
+end
+return 0
+"""
+
+
+class TooManyTries(TooManyRequests):
+    """Too many wrong passwords; `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(
+            "too_many_tries",
+            f"Too many wrong passwords. Wait {duration(retry_after)}, then try again; your password may be reset at any time.",
+        )
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True)
+class Try:
+    """One look at a password. Call `was_right` when it was."""
+
+    person: str
+    address: str
+    keys: tuple[str, ...]
+
+    def was_right(self) -> None:
+        """Give the try back, forget those at this address, and know the address from now on."""
+        with told_when_away():
+            valkey().register_script(GIVE_BACK)(keys=list(self.keys))
+            valkey().delete(pair_key(self.person, self.address))
+            valkey().set(known_key(self.person, self.address), 1, ex=KNOWN_FOR)
+
+
+@contextmanager
+def told_when_away() -> Iterator[None]:
+    """Turn an absent Valkey into `Unavailable`: without counters nobody's password is looked at."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise Unavailable("sign_in_unavailable", "Sign-in does not work for the moment. Try again in a minute.") from error
+
+
+def begin_try(*, login: str, address: str) -> Try:
+    """Count a try for a user name or e-mail address. Raises `TooManyTries`, and `Unavailable` while Valkey is away."""
+    person, network = person_key(login), network_of(address)
+    limits = {pair_key(person, network): NAME_AT_ADDRESS, f"{PREFIX}:a:{network}": ADDRESS}
+    with told_when_away():
+        if not valkey().exists(known_key(person, network)):
+            limits[f"{PREFIX}:n:{person}"] = NAME
+        words = [word for limit in limits.values() for word in (limit.tries, limit.seconds)]
+        wait = int(valkey().register_script(TAKE)(keys=list(limits), args=words))
+    if wait:
+        raise TooManyTries(wait)
+    return Try(person=person, address=network, keys=tuple(limits))
+
+
+def forget_tries(user: User) -> None:
+    """Forget wrong passwords for this person from anywhere: they have a new one."""
+    with told_when_away():
+        client = valkey()
+        client.delete(f"{PREFIX}:n:{user.pk}", *client.scan_iter(pair_key(str(user.pk), "*"), count=1000))
+
+
+def person_key(login: str) -> str:
+    """Return one key for all that a person may sign in with; for nobody's name a digest of it."""
+    user = user_by_login(login)
+    return str(user.pk) if user else hashlib.sha256(login.strip().casefold().encode()).hexdigest()[:32]
+
+
+def pair_key(person: str, network: str) -> str:
+    """Return the counter of a person at an address."""
+    return f"{PREFIX}:p:{person}:{network}"
+
+
+def known_key(person: str, network: str) -> str:
+    """Return the mark that a person has signed in from an address."""
+    return f"{PREFIX}:k:{person}:{network}"
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: all of IPv4, the first 64 bits of IPv6, since a household has as many as it likes below that."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    return str(parsed) if parsed.version == 4 else str(ipaddress.ip_network(f"{parsed}/64", strict=False).network_address)
+
+
+def duration(seconds: int) -> str:
+    """Return seconds as people say them: "2 min 10 s"."""
+    minutes, rest = divmod(seconds, 60)
+    return " ".join(part for part in (f"{minutes} min" if minutes else "", f"{rest} s" if rest or not minutes else "") if part)
