@@ -19,6 +19,7 @@ from gateway.http import JSON, Answer, Header, Receive, Request, Scope, Send
 from gateway.keys import Keys
 from gateway.objects import Objects
 from gateway.protocols.ikomia import Ikomia
+from gateway.revocations import Revocations
 from gateway.routes import CHANNEL, Route, RouteTable
 from gateway.runs import Runs
 from gateway.settings import Settings
@@ -60,6 +61,7 @@ class Application:
         self.runs.attach(self.store, self.routes)
         self.keys = Keys(self.database, settings.jwks_url)
         self.tokens = Tokens(self.keys, settings.public_url)
+        self.revocations = Revocations(settings, self.store.valkey)
         self.protocol = Ikomia(self.runs)
         channels = (CHANNEL, f"sw:wake:{self.runs.gateway}")
         self.subscriber = Subscriber(settings.redis_url, channels, on_message=self._receive_message, on_ready=self._subscribed)
@@ -67,6 +69,7 @@ class Application:
         self.store.valkey.start()
         self.subscriber.start()
         self.sweep.start()
+        self.revocations.start()
         await self.database.warm_up()
 
     def drain(self) -> None:
@@ -79,6 +82,7 @@ class Application:
         await self.runs.wait_until_idle(self.settings.drain_time)
         await self.runs.finish_background()
         await self.sweep.stop()
+        await self.revocations.stop()
         if self.store.valkey.connected:
             try:
                 await self.store.leave()
@@ -92,6 +96,7 @@ class Application:
         self.log.flush()
 
     async def _store_is_ready(self) -> None:
+        self.runs.in_background(self.revocations.read())
         try:
             await self.sweep.store_is_ready()
         except (SlipwayError, ReplyError) as error:
@@ -176,9 +181,14 @@ class Application:
         if request.path == "/":
             return await self._endpoint_page(request, slug)
         caller, token = await self.tokens.check(request.header(b"authorization"))
+        await self.revocations.check(caller)
         route = await self._route(slug)
         caller.check_may_run(route.project)
-        return await self.protocol.answer(request, route, token if "storage" in caller.scopes else "")
+        answer = await self.protocol.answer(request, route, token if "storage" in caller.scopes else "")
+        if answer.after is None:
+            # A long poll may have waited past the moment at which its caller lost access. (What was accepted must be answered: it runs.)
+            await self.revocations.check(caller)
+        return answer
 
     async def _route(self, slug: str) -> Route:
         route = await self.routes.get(slug)

@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jwt
 
@@ -20,12 +21,17 @@ HOW = "Ask GET /v1/projects/jwt/?endpoint=<this address> for a token and send it
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What a valid token says. `expires` is in seconds since 1970."""
+    """What a valid token says. `expires` is in seconds since 1970, `issued_ms` in milliseconds.
+
+    `subjects`: under which names the token can be taken back (`revocations`): its user, its user in its project, the API token that got it.
+    """
 
     subject: str
     project: str
     scopes: frozenset[str]
     expires: float
+    issued_ms: int
+    subjects: tuple[str, ...]
 
     def check_may_run(self, project: str) -> None:
         """Raise `PermissionDenied` unless the token is for running deployments of this project."""
@@ -79,7 +85,14 @@ class Tokens:
             claims = jwt.decode(
                 token, key, algorithms=["ES256"], issuer=self._issuer, options={"require": CLAIMS, "verify_aud": False, "verify_exp": False}
             )
-            scopes = frozenset(str(claims["scope"]).split())
-            return Caller(str(claims["sub"]), str(claims["project"]), scopes, float(claims["exp"]))
+            return read_claims(claims)
         except (jwt.PyJWTError, ValueError, TypeError) as error:
             raise invalid from error
+
+
+def read_claims(claims: dict[str, Any]) -> Caller:
+    """Return what the claims of a verified token say. Raises `ValueError` or `TypeError` for numbers that are none."""
+    user, project = str(claims["sub"]), str(claims["project"])
+    subjects = (f"u/{user}/p/{project}", f"u/{user}", *([f"t/{claims['tok']}"] if "tok" in claims else []))
+    scopes = frozenset(str(claims["scope"]).split())
+    return Caller(user, project, scopes, float(claims["exp"]), round(float(claims["iat"]) * 1000), subjects)

@@ -74,9 +74,7 @@ class Runs:
         """Connect the parts that know each other."""
         self.store = store
         self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
-        self.driver = Driver(
-            self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move, find_payload=self._find_payload
-        )
+        self.driver = Driver(self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move, find_payload=self._find_payload)
 
     # Accepting
 
