@@ -98,12 +98,12 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def get_email_confirmation_url(self, request: HttpRequest | None, emailconfirmation: Any) -> str:
         """Return the link of a mail, whatever host name the request came with."""
-        return settings.PUBLIC_URL + reverse("account_confirm_email", args=[emailconfirmation.key])
+        return f"{settings.PUBLIC_URL}{reverse('account_confirm_email', args=[emailconfirmation.key])}"
 
     def get_reset_password_from_key_url(self, key: str) -> str:
         """Return the link of a mail, whatever host name the request came with."""
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
-        return settings.PUBLIC_URL + path.replace("UID-KEY", quote(key))
+        return f"{settings.PUBLIC_URL}{path.replace('UID-KEY', quote(key))}"
 
     # -- mail
 

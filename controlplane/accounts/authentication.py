@@ -45,11 +45,19 @@ class TokenAuthentication(BaseAuthentication):
         return "Token"
 
 
+class PauseNeeded(Throttled):
+    """429 with `Retry-After` and our own words."""
+
+    def __init__(self, error: TooManyTries) -> None:
+        super().__init__(detail=error.detail)
+        self.wait = error.retry_after
+
+
 class PasswordAuthentication(BaseAuthentication):
     """Basic auth with user name and password, and a code for people with a second factor; only where a view names it."""
 
     def authenticate(self, request: Request) -> tuple[User, Any] | None:
-        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong, `Throttled` after too many."""
+        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong, `PauseNeeded` after too many."""
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"basic":
             return None
@@ -66,9 +74,7 @@ class PasswordAuthentication(BaseAuthentication):
         try:
             attempt = begin_try(login=username, address=client_address(request))
         except TooManyTries as error:
-            refusal = Throttled(detail=error.detail)
-            refusal.wait = error.retry_after
-            raise refusal from error
+            raise PauseNeeded(error) from error
         user = verify_password(username=username, password=password)
         if user is None:
             raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")

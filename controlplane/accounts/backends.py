@@ -19,7 +19,7 @@ class SignInBackend(AuthenticationBackend):
     here it is one look, whoever it is.
     """
 
-    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> User | None:  # type: ignore[override]
         """Return the active user, or None: unknown, closed and wrong are answered alike."""
         password = credentials.get("password")
         if not password:

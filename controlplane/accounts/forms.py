@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from allauth.account import forms as account_forms
 from allauth.account.models import EmailAddress
@@ -49,8 +49,7 @@ class SignInForm(Plain, account_forms.LoginForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["login"].widget.attrs.update(autocomplete="username", autocapitalize="none", spellcheck="false")
-        self.fields["login"].max_length = 254
+        self.fields["login"].widget.attrs.update(autocomplete="username", autocapitalize="none", spellcheck="false", maxlength=254)
 
 
 class SignUpForm(Plain, account_forms.SignupForm):
@@ -63,12 +62,12 @@ class SignUpForm(Plain, account_forms.SignupForm):
         """Create the user, their address and, in the same transaction, their workspace."""
         try:
             with transaction.atomic():
-                user: User = super().save(request)
+                user = super().save(request)
                 user_signed_up.send(sender=User, user=user)
         except IntegrityError as error:
             messages.error(request, TAKEN_MEANWHILE)
             raise ImmediateHttpResponse(redirect("account_signup")) from error
-        return user
+        return cast(User, user)
 
 
 class SocialSignUpForm(Plain, social_forms.SignupForm):
@@ -95,7 +94,7 @@ class AddAddressForm(Plain, account_forms.AddEmailForm):
         """Add it and send the mail with the link."""
         try:
             with transaction.atomic():
-                return super().save(request)
+                return cast(EmailAddress, super().save(request))
         except IntegrityError as error:
             messages.error(request, "Someone took this address a moment ago.")
             raise ImmediateHttpResponse(redirect("account_email")) from error

@@ -7,11 +7,11 @@ from allauth.mfa.totp import views as totp
 from allauth.socialaccount import views as social
 from allauth.urls import build_provider_urlpatterns
 from allauth.usersessions import views as sessions
-from django.urls import include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from controlplane.accounts import page_views
 
-entrance = [
+entrance: list[URLPattern | URLResolver] = [
     path("sign-in/", account.login, name="account_login"),
     path("sign-in/code/", mfa.authenticate, name="mfa_authenticate"),
     path("sign-out/", account.logout, name="account_logout"),
@@ -30,7 +30,7 @@ entrance = [
     path("with/sign-up/", social.signup, name="socialaccount_signup"),
     path("with/", include(build_provider_urlpatterns())),
 ]
-settings_area = [
+settings_area: list[URLPattern | URLResolver] = [
     path("", page_views.profile, name="settings"),
     path("addresses/", account.email, name="account_email"),
     path("password/", account.password_change, name="account_change_password"),

@@ -43,7 +43,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@reauthentication_required(app="allauth.account")
+@reauthentication_required(app="allauth.account")  # type: ignore[untyped-decorator]
 @require_http_methods(["GET", "HEAD", "POST"])
 @sensitive_variables("clear")
 def new_token(request: HttpRequest) -> HttpResponse:

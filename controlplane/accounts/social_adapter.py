@@ -8,7 +8,7 @@ from allauth.account.models import EmailAddress
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialLogin
-from allauth.socialaccount.providers.base import AuthProcess
+from allauth.socialaccount.providers.base.constants import AuthProcess
 from django.contrib import messages
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
@@ -29,7 +29,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         "connected_other": "This account is connected to another person here.",
     }
 
-    def list_apps(self, request: HttpRequest | None, provider: str | None = None, client_id: str | None = None) -> list[Any]:
+    def list_apps(self, request: HttpRequest, provider: str | None = None, client_id: str | None = None) -> list[Any]:
         """Return what SOCIAL_PROVIDERS names; rows of the database count for nothing."""
         return [app for app in super().list_apps(request, provider=provider, client_id=client_id) if app.pk is None]
 
@@ -43,8 +43,8 @@ class SocialAdapter(DefaultSocialAccountAdapter):
             messages.error(request, "Confirm your e-mail address first: then you can connect other accounts.")
             raise ImmediateHttpResponse(redirect("account_email"))
 
-    def authenticate_by_email(self, sociallogin: SocialLogin) -> tuple[User, str] | None:
-        """Return the person who has verified an address that a trusted provider has verified as well."""
+    def authenticate_by_email(self, sociallogin: SocialLogin) -> Any:
+        """Return the person who has verified an address that a trusted provider has verified as well, and the address; None for nobody."""
         for claimed in sociallogin.email_addresses:
             if claimed.verified and self.can_authenticate_by_email(sociallogin, claimed.email):
                 ours = EmailAddress.objects.filter(email=claimed.email.lower(), verified=True, user__is_active=True).first()

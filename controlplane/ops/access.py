@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import update_wrapper
 from typing import Concatenate, ParamSpec
 
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,10 +18,9 @@ def operators_only(
 ) -> Callable[Concatenate[HttpRequest, Words], HttpResponse]:
     """Answer 404 to everyone but staff: others need not know that there is a console."""
 
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Words.args, **kwargs: Words.kwargs) -> HttpResponse:
+    def guarded(request: HttpRequest, /, *args: Words.args, **kwargs: Words.kwargs) -> HttpResponse:
         if not (isinstance(request.user, User) and request.user.is_staff):
             raise Http404
         return view(request, *args, **kwargs)
 
-    return guarded
+    return update_wrapper(guarded, view)
