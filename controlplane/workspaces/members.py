@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import transaction
 
 from controlplane.accounts.models import User
+from controlplane.common.credentials import check_scope
 from controlplane.common.errors import Conflict, NotFound, PermissionDenied
 from controlplane.common.lookup import visible_or_404
 from controlplane.workspaces.models import Membership, Namespace, Organization
@@ -47,6 +48,19 @@ def members_of(target: Target) -> list[Member]:
         return [Member(namespace.owner, Role.OWNER, namespace.lineage()[0].path)]
     found = [Member(user, standing.role, standing.source) for user, standing in standings(organization, target)]
     return sorted(found, key=lambda member: (-member.role.rank, member.user.username.lower()))
+
+
+def readable_members(actor: User, target: Target) -> list[Member]:
+    """Return the members that the actor may read: all, or with the role of a partner their own, to find it and leave. Raises `PermissionDenied`."""
+    members = members_of(target)
+    if not allowed(actor, Permission.MEMBER_READ, target):
+        own = [member for member in members if member.user == actor]
+        if own:
+            check_scope(actor.credential, Permission.MEMBER_READ.scope)
+            check_bound(actor, target)
+            return own
+    require(actor, Permission.MEMBER_READ, target)
+    return members
 
 
 def standings(organization: Organization, target: Target) -> Iterator[tuple[User, Standing]]:

@@ -19,7 +19,7 @@ from controlplane.api.views import WorkspaceView, no_content, validated
 from controlplane.common.errors import NotFound
 from controlplane.workspaces.api.examples import MEMBER, NEW_MEMBER
 from controlplane.workspaces.api.serializers import MemberInput, MemberOutput, RoleChange
-from controlplane.workspaces.members import Member, give_role, members_of, remove_member
+from controlplane.workspaces.members import Member, give_role, members_of, readable_members, remove_member
 from controlplane.workspaces.permissions import Permission, Target, require
 from controlplane.workspaces.roles import Role
 
@@ -46,7 +46,8 @@ class MemberListView(TargetView):
 
     @extend_schema(
         summary="List members",
-        description="Everyone with a role, the strongest first. `source` is the path that the role was given on.",
+        description="Everyone with a role, the strongest first. `source` is the path that the role was given on. "
+        "A partner sees their own role alone.",
         parameters=[OpenApiParameter("username", str), OpenApiParameter("role", str, description="MEMBER, OWNER, …")],
         responses=page_of(MemberOutput),
         examples=[page_example(MEMBER)],
@@ -55,8 +56,7 @@ class MemberListView(TargetView):
         """List members."""
         actor = actor_of(request)
         target = self.target(actor, **keys)
-        require(actor, Permission.MEMBER_READ, target)
-        rows = [self.shown(request, member, keys) for member in members_of(target)]
+        rows = [self.shown(request, member, keys) for member in readable_members(actor, target)]
         wanted = {name: value for name in ("username", "role") if (value := request.query_params.get(name))}
         rows = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
         pages = Page()
@@ -90,9 +90,8 @@ class MemberDetailView(TargetView):
     def get(self, request: Request, user_id: UUID, **keys: UUID) -> Response:
         """Show a member."""
         actor = actor_of(request)
-        target = self.target(actor, **keys)
-        require(actor, Permission.MEMBER_READ, target)
-        return Response(self.shown(request, member_or_404(target, user_id), keys))
+        members = readable_members(actor, self.target(actor, **keys))
+        return Response(self.shown(request, one_of(members, user_id), keys))
 
     @extend_schema(
         summary="Change a member's role",
@@ -109,7 +108,7 @@ class MemberDetailView(TargetView):
         target = self.target(actor, **keys)
         role = Role(validated(RoleChange, request.data)["role"])
         require(actor, Permission.MEMBER_MANAGE, target)
-        member_or_404(target, user_id)
+        one_of(members_of(target), user_id)
         member, _ = give_role(actor=actor, target=target, user_id=user_id, role=role)
         return Response(self.shown(request, member, keys))
 
@@ -125,9 +124,9 @@ class MemberDetailView(TargetView):
         return no_content()
 
 
-def member_or_404(target: Target, user_id: UUID) -> Member:
-    """Return a member. Raises `NotFound`."""
-    for member in members_of(target):
+def one_of(members: list[Member], user_id: UUID) -> Member:
+    """Return the member with this id. Raises `NotFound`."""
+    for member in members:
         if member.user.pk == user_id:
             return member
     raise NotFound("not_found", "There is no such member here.")
