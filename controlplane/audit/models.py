@@ -19,7 +19,7 @@ INSTALLATION = UUID(int=0)
 class AuditEntry(models.Model):
     """One act. Rows are only ever added: PostgreSQL refuses UPDATE, DELETE and TRUNCATE (migration 0001).
 
-    `chain` is the id of a workspace's root namespace or `INSTALLATION`; `sequence` counts from 1 in each chain without gaps. `digest` is a
+    `chain` is a workspace's id (its organization's or person's) or `INSTALLATION`; `sequence` counts from 1 in each chain without gaps. `digest` is a
     MAC over all other fields, `previous` the digest of the line before it (empty in the first).
     """
 

@@ -45,7 +45,7 @@ def record(
     """Write that `actor` (None: the service itself) did `action` ("project.create") to the object `target` of `kind` ("project").
 
     Call it inside the transaction of the change, last in it: the chain is locked from here to the commit, and a change that is undone leaves
-    no line. `name` is the object's path at that time; `chain` the id of the workspace's root namespace, None for what belongs to none. A
+    no line. `name` is the object's path at that time; `chain` the workspace's id (its organization's or person's), None for what belongs to none. A
     transaction that writes to several chains begins with None and goes on in ascending order, or two of them may wait for each other.
     `details` are JSON: no secrets; numbers with a fraction, dates and ids become text.
     """

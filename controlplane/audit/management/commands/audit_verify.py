@@ -23,9 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument(
-            "--chain", type=chain_id, help="check one chain only: the id of a workspace's root namespace, or 'installation'"
-        )
+        parser.add_argument("--chain", type=chain_id, help="check one chain only: a workspace's id, or 'installation'")
         parser.add_argument("--against", type=Path, metavar="FILE", help="also look for every line of an earlier export")
 
     def handle(self, *args: Any, chain: UUID | None = None, against: Path | None = None, **options: Any) -> None:
