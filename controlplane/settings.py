@@ -159,7 +159,7 @@ BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 
 # People in the browser (docs/sign-in.md). Programs send tokens and never meet a session or a CSRF check.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "sw:cache"}}
+CACHES = {"default": {"BACKEND": "controlplane.accounts.cache.SharedCache", "LOCATION": REDIS_URL, "KEY_PREFIX": "sw:cache"}}
 AUTHENTICATION_BACKENDS = ["controlplane.accounts.backends.SignInBackend"]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "settings"
