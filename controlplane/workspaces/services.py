@@ -179,8 +179,8 @@ def refuse_root(namespace: Namespace, verb: str) -> None:
 
 
 def not_empty(path: str, error: ProtectedError) -> Conflict:
-    """Return the refusal to delete something that holds other things, with their names."""
-    held = sorted(f"{row._meta.verbose_name} '{row}'" for row in error.protected_objects)
+    """Return the refusal to delete something that holds other things, with their paths."""
+    held = sorted(f"{row._meta.verbose_name} '{getattr(row, 'path', row)}'" for row in error.protected_objects)
     more = f" and {len(held) - 10} more" if len(held) > 10 else ""
     return Conflict("not_empty", f"'{path}' still holds: {', '.join(held[:10])}{more}. Delete them first.", fields={"_": held[:100]})
 
