@@ -36,6 +36,14 @@ class Output:
         lines = [line for line in self.printed.splitlines() if line.startswith("\u2502")]
         return [[cell.strip() for cell in line.strip("\u2502").split("\u2502")] for line in lines]
 
+    def refused(self, *words: str) -> bool:
+        """Check that the command ended with a message that holds these words, not with a traceback of the client."""
+        assert self.code == 1, self.printed
+        assert "Traceback" not in self.printed + self.complained, self.complained
+        missing = [word for word in words if word not in self.text]
+        assert not missing, (missing, self.text)
+        return True
+
     def documents(self) -> list[Any]:
         """The JSON values in what was printed, in order; other lines are skipped."""
         decoder, found, text, at = json.JSONDecoder(), [], self.printed, 0

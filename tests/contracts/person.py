@@ -46,8 +46,13 @@ class Person:
         address = url if url.startswith("http") else self.url + url
         if query:
             address += "?" + urllib.parse.urlencode(query)
-        request = urllib.request.Request(address, headers={"Authorization": f"Token {self.token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        return self.send("GET", address)
+
+    def send(self, method: str, url: str, body: Any = None) -> Any:
+        """Ask the API what no command of the client asks."""
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30) as answer:
             return json.load(answer)
 
     def one(self, url: str, **query: str) -> Any:
