@@ -19,11 +19,11 @@ MEANING = {
     Scope.READ: "see projects, workflows, deployments, algorithms, logs and usage",
     Scope.DEPLOY: "push workflows and algorithms, create and change deployments; includes read",
     Scope.CONSUME: "get endpoint tokens, to call deployments",
-    Scope.STORAGE: "get endpoint tokens that open the storage of a project too",
+    Scope.STORAGE: "get endpoint tokens that open the storage of a project too; includes consume",
     Scope.ADMIN: "change projects, organizations, members, tokens, the HUB; includes read",
 }
 
-IMPLIED = {Scope.DEPLOY: frozenset({Scope.READ}), Scope.ADMIN: frozenset({Scope.READ})}
+IMPLIED = {Scope.DEPLOY: frozenset({Scope.READ}), Scope.STORAGE: frozenset({Scope.CONSUME}), Scope.ADMIN: frozenset({Scope.READ})}
 
 
 def widened(scopes: frozenset[Scope]) -> frozenset[Scope]:

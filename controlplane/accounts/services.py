@@ -15,8 +15,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.revocations import revoke_issued_by
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.signals import token_bound, user_signed_up
+from controlplane.audit.services import record
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, InvalidInput, NotFound, PermissionDenied
 
@@ -96,6 +98,8 @@ def create_token(
             project_id=project_id,
             expires_at=now() + ttl,
         )
+        details = {"scopes": token.scopes, "project": project_id, "seconds": int(ttl.total_seconds())}
+        record(actor=user, action="token.create", kind="token", target=token.pk, name=str(token), chain=user.pk, details=details)
     return token, clear
 
 
@@ -131,8 +135,12 @@ def used_long_ago(token: ApiToken, moment: datetime) -> bool:
 
 
 def revoke_token(*, actor: User, token_id: object) -> None:
-    """Revoke one of the actor's tokens at once. Raises `NotFound`; revoking twice is no error."""
-    tokens = ApiToken.objects.visible_to(actor).filter(pk=token_id)
-    if not tokens.exists():
-        raise NotFound("not_found", "You have no such token.")
-    tokens.filter(revoked_at=None).update(revoked_at=now())
+    """Revoke one of the actor's tokens at once, and the endpoint tokens that it got. Raises `NotFound`; revoking twice is no error."""
+    with transaction.atomic():
+        token = ApiToken.objects.visible_to(actor).select_for_update().filter(pk=token_id).first()
+        if token is None:
+            raise NotFound("not_found", "You have no such token.")
+        if token.revoked_at is None:
+            ApiToken.objects.filter(pk=token.pk).update(revoked_at=now())
+            revoke_issued_by(token_id=token.pk)
+            record(actor=actor, action="token.revoke", kind="token", target=token.pk, name=str(token), chain=actor.pk)

@@ -58,12 +58,16 @@ class Workflow(BaseModel):
 
 
 class WorkflowVersion(BaseModel):
-    """What one push brought: immutable. `data` is the archive's workflow.json, `archive_key` where the archive lies in the object store."""
+    """What one push brought: immutable. `data` is the archive's workflow.json, `archive_key` where the archive lies in the object store.
+
+    `plugins` are the names of those in the archive, `algorithms` of those that a build takes from the HUB.
+    """
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
     data = models.JSONField()
     plugins = models.JSONField(default=list)
+    algorithms = models.JSONField(default=list)
     archive_key = models.CharField(max_length=300)
     archive_sha256 = models.CharField(max_length=64)
     archive_size = models.PositiveBigIntegerField()

@@ -18,6 +18,7 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_archive
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
+from controlplane.projects.sources import is_known
 from controlplane.workspaces.models import Namespace
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.services import announce_lowered, default_visibility, forget_target, visible_namespace
@@ -91,7 +92,8 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
     """
     project = visible_project(actor, project_id)
     require(actor, Permission.WORKFLOW_PUSH, project)
-    checked = check_archive(archive, limits=ArchiveLimits(archive_bytes=settings.PUSH_MAX_BYTES))
+    limits = ArchiveLimits(archive_bytes=settings.PUSH_MAX_BYTES)
+    checked = check_archive(archive, limits=limits, known=lambda name: is_known(project, name))
     version_id = uuid7()
     key = f"archives/{project.pk}/{version_id}.zip"
     archive.seek(0)
@@ -119,6 +121,7 @@ def add_version(project: Project, checked: CheckedArchive, key: str, actor: User
             number=newest + 1,
             data=checked.data,
             plugins=list(checked.plugins),
+            algorithms=list(checked.algorithms),
             archive_key=key,
             archive_sha256=checked.sha256,
             archive_size=checked.size,

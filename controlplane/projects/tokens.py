@@ -16,7 +16,7 @@ def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, 
     require(actor, Permission.ENDPOINT_CONSUME, project)
     if storage:
         require(actor, Permission.STORAGE_USE, project)
-    token = endpoint_token(user=actor, project_id=project.pk, storage=storage)
+    token = endpoint_token(user=actor, project_id=project.pk, storage=storage, issued_by=actor.credential)
     return {
         "access_token": token,
         "expires_in": int(TOKEN_LIFE.total_seconds()),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, settings
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.django import TestCase
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from controlplane.common.errors import SlipwayError
 from controlplane.workspaces.members import give_role, members_of, remove_member
@@ -38,7 +39,7 @@ class Memberships(RuleBasedStateMachine):
         deep = make_shared_project(self.organization, "deep")
         deep.namespace = inner
         deep.save()
-        self.targets = [self.organization, inner, outer, deep]
+        self.targets: list[Any] = [self.organization, inner, outer, deep]
 
     @rule(actor=people, user=people, place=places, role=st.sampled_from(list(Role)))
     def give(self, actor, user, place, role):
@@ -96,11 +97,25 @@ class Memberships(RuleBasedStateMachine):
                     assert (fresh.pk in reach_of(one).reading) == (role is not None and role.rank >= Role.MEMBER.rank)
 
 
-class TestMemberships(TestCase, Memberships.TestCase):
-    settings = settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.django_db(transaction=False)
+@pytest.mark.timeout(120)
+def test_no_sequence_of_changes_breaks_a_rule():
+    class Undone(Memberships):
+        """Each sequence in a transaction of its own, which is undone."""
 
+        def __init__(self):
+            super().__init__()
+            self.transaction = transaction.atomic()
+            self.transaction.__enter__()
 
-TestMemberships.pytestmark = [pytest.mark.django_db, pytest.mark.timeout(120)]
+        def teardown(self):
+            transaction.set_rollback(True)
+            self.transaction.__exit__(None, None, None)
+
+    run_state_machine_as_test(
+        Undone, settings=settings(max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    )
+
 
 levels = st.lists(
     st.builds(Level, id=st.builds(UUID, int=st.integers(1, 6)), path=st.text(), private=st.booleans()), min_size=1, max_size=5
@@ -115,8 +130,6 @@ def test_what_is_given_is_never_more_than_the_giver_has():
 
 
 def test_a_role_further_down_is_never_weaker_than_what_was_given_there():
-    from hypothesis import given
-
     @given(levels, st.dictionaries(st.builds(UUID, int=st.integers(1, 6)), roles))
     def check(way, held):
         standing = descend(way, held)

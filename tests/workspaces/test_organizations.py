@@ -91,7 +91,7 @@ def test_an_organization_is_deleted_when_it_is_empty(api, user, harbour):
     make_member(harbour, Role.MANAGER)
     refused = api(user).delete(url(harbour))
     assert refused.status_code == 409
-    assert "project 'quay'" in refused.json()["detail"]
+    assert "project 'harbour/quay'" in refused.json()["detail"]
     assert Organization.objects.filter(pk=harbour.pk).exists()
     assert Membership.objects.filter(organization=harbour).count() == 2
     project.delete()
@@ -109,7 +109,7 @@ def test_sub_namespaces_inherit_members_and_refuse_deletion_while_full(api, user
     assert api(member).get(made["url"]).status_code == 200
     assert api(member).post(f"/v1/namespaces/{root(harbour).pk}/namespaces/", {"name": "mine"}).status_code == 403
     refused = api(user).delete(inner["url"])
-    assert (refused.status_code, "project 'arms'" in refused.json()["detail"]) == (409, True)
+    assert (refused.status_code, "project 'harbour/cranes/arms'" in refused.json()["detail"]) == (409, True)
     assert api(user).delete(made["url"]).status_code == 204
     assert api(user).delete(inner["url"]).status_code == 204
 

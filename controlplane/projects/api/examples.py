@@ -33,6 +33,7 @@ VERSION = {
     "archive_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "archive_size": 1834,
     "plugins": [],
+    "algorithms": [],
     "data": DATA,
     "created_by": "ines",
     "created_at": "2026-03-02T09:30:00Z",

@@ -73,7 +73,7 @@ class VersionOutput(serializers.ModelSerializer[WorkflowVersion]):
 
     class Meta:
         model = WorkflowVersion
-        fields = ["tag", "archive", "archive_sha256", "archive_size", "plugins", "data", "created_by", "created_at"]
+        fields = ["tag", "archive", "archive_sha256", "archive_size", "plugins", "algorithms", "data", "created_by", "created_at"]
 
 
 class EndpointTokenOutput(serializers.Serializer[Any]):

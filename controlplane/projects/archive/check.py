@@ -14,7 +14,7 @@ from controlplane.projects.archive.entries import Entry, list_entries
 from controlplane.projects.archive.exposed import check_exposed, check_surroundings, read_name
 from controlplane.projects.archive.limits import DEFAULT_LIMITS, ArchiveLimits
 from controlplane.projects.archive.members import check_member, read_member
-from controlplane.projects.archive.plugins import check_plugins
+from controlplane.projects.archive.plugins import Known, Plugins, check_plugins, nothing_known
 from controlplane.projects.archive.problems import Problems
 from controlplane.projects.archive.tasks import read_tasks
 from controlplane.projects.archive.wording import mebibytes, quoted_list
@@ -25,7 +25,7 @@ _PIECE = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class CheckedArchive:
-    """A push that passed; `plugins` are the folders of the plugins that its tasks use.
+    """A push that passed; `plugins` are the folders of the plugins that its tasks use, `algorithms` those that it names without bringing them.
 
     `data` is workflow.json as written, but `metadata.name` is always there: public clients fail on a workflow without it.
     """
@@ -34,6 +34,7 @@ class CheckedArchive:
     description: str
     data: dict[str, Any]
     plugins: tuple[str, ...]
+    algorithms: tuple[str, ...]
     files: int
     size: int
     """Bytes of the archive."""
@@ -42,9 +43,10 @@ class CheckedArchive:
     sha256: str
 
 
-def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -> CheckedArchive:
+def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS, known: Known = nothing_known) -> CheckedArchive:
     """Read all of the seekable `stream` and accept it, or raise InvalidInput with a code of `docs/workflows.md`.
 
+    `known` tells which algorithms a workflow may name without having them in its archive.
     Memory stays bounded by `limits.directory_bytes` and `limits.workflow_bytes`, whatever the archive holds. The stream is left
     at its start.
     """
@@ -53,7 +55,7 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
         entries = list_entries(stream, read_directory(stream, size=size, limits=limits), limits=limits)
         document = read_document(_read_workflow_file(stream, entries, limits=limits), limits=limits)
         files = frozenset(entry.name for entry in entries if not entry.is_folder)
-        name, description, plugins = check_workflow(document, files, limits=limits)
+        name, description, plugins = check_workflow(document, files, limits=limits, known=known)
         for entry in entries:
             check_member(stream, entry)
     finally:
@@ -62,7 +64,8 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
         name=name,
         description=description,
         data={**document, "metadata": {**document.get("metadata", {}), "name": name}},
-        plugins=plugins,
+        plugins=plugins.inside,
+        algorithms=plugins.elsewhere,
         files=len(files),
         size=size,
         unpacked_size=sum(entry.size for entry in entries),
@@ -71,8 +74,8 @@ def check_archive(stream: BinaryIO, *, limits: ArchiveLimits = DEFAULT_LIMITS) -
 
 
 def check_workflow(
-    document: dict[str, Any], files: frozenset[str], *, limits: ArchiveLimits = DEFAULT_LIMITS
-) -> tuple[str, str, tuple[str, ...]]:
+    document: dict[str, Any], files: frozenset[str], *, limits: ArchiveLimits = DEFAULT_LIMITS, known: Known = nothing_known
+) -> tuple[str, str, Plugins]:
     """Name, description and plugins of a workflow whose archive holds `files`; raises InvalidInput with all that is wrong."""
     problems = Problems()
     tasks = read_tasks(problems, document, limits=limits)
@@ -81,7 +84,7 @@ def check_workflow(
     check_exposed(problems, document, tasks)
     check_surroundings(problems, document)
     name, description = read_name(problems, document)
-    plugins = check_plugins(problems, tasks, files)
+    plugins = check_plugins(problems, tasks, files, known)
     problems.raise_if_any()
     return name, description, plugins
 

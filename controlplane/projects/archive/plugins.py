@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.archive.problems import Problems
@@ -14,8 +15,24 @@ _PLUGIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _FILE = "file://"
 
 
-def check_plugins(problems: Problems, tasks: Iterable[Task], files: frozenset[str]) -> tuple[str, ...]:
-    """Names of the plugins that the tasks use, sorted; `files` are the names of all files in the archive.
+@dataclass(frozen=True, slots=True)
+class Plugins:
+    """Names of the plugins that a workflow uses, sorted: those in the archive, and those that are taken from elsewhere when it is built."""
+
+    inside: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+
+
+Known = Callable[[str], bool]
+
+
+def nothing_known(name: str) -> bool:
+    """Know no algorithm but those in the archive."""
+    return False
+
+
+def check_plugins(problems: Problems, tasks: Iterable[Task], files: frozenset[str], known: Known = nothing_known) -> Plugins:
+    """Plugins that the tasks use; `files` are the names of all files in the archive, `known` tells what needs not be in it.
 
     A task uses a plugin when it says so (`language` 1 or a `url`) or when its name is none of the engine's own.
     """
@@ -30,12 +47,13 @@ def check_plugins(problems: Problems, tasks: Iterable[Task], files: frozenset[st
             plugins.setdefault(task.name, task)
     usable = {name: task for name, task in plugins.items() if _check_plugin_name(problems, task)}
     folders = {name.split("/", 1)[0] for name in files if "/" in name}
-    _check_presence(problems, usable, folders)
+    elsewhere = {name for name in usable if name not in folders and known(name)}
+    _check_presence(problems, {name: task for name, task in usable.items() if name not in elsewhere}, folders)
     for name, task in usable.items():
         if name in folders:
             _check_folder(problems, task, files)
     _check_parameter_files(problems, tasks, folders & usable.keys(), files)
-    return tuple(sorted(usable))
+    return Plugins(tuple(sorted(usable.keys() - elsewhere)), tuple(sorted(elsewhere)))
 
 
 def _check_plugin_name(problems: Problems, task: Task) -> bool:
@@ -58,7 +76,10 @@ def _check_presence(problems: Problems, plugins: dict[str, Task], folders: set[s
         return
     present = sorted(name for name in plugins if name in folders)
     needed = f"Needed but not in the archive: {quoted_list(missing)}. In the archive: {quoted_list(present) if present else 'none'}."
-    advice = "Add a folder with the same name for each, or push with the command line client, which adds them."
+    advice = (
+        "Add a folder with the same name for each, or push with the command line client, which adds them; or add the algorithm to your "
+        "private HUB."
+    )
     for name in missing:
         task = plugins[name]
         message = (
