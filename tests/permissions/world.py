@@ -1,0 +1,174 @@
+"""One organization with everything in it, everyone who may call, and a request for each route that would succeed for its owner."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from rest_framework.test import APIClient
+
+from controlplane.accounts.models import ApiToken, User
+from controlplane.accounts.scopes import Scope
+from controlplane.accounts.services import create_token, revoke_token
+from controlplane.common.clock import now
+from controlplane.projects.archive import pack_folder
+from controlplane.projects.examples_catalogue import EXAMPLES
+from controlplane.workspaces.members import give_role
+from controlplane.workspaces.roles import Role
+from controlplane.workspaces.services import create_namespace
+from deployments.services import request_deployment
+from tests.factories import make_member, make_organization, make_shared_project, make_user, make_workflow
+
+CALLERS = (
+    "anonymous",
+    "void",
+    "stranger",
+    "partner",
+    "member",
+    "manager",
+    "owner",
+    "raised",
+    "operator",
+    "read",
+    "deploy",
+    "consume",
+    "storage",
+    "admin",
+    "bound",
+    "elsewhere",
+)
+NOT_COMPARED = {"django_migrations", "django_session"}
+USED = (
+    "(SELECT md5(coalesce(string_agg(md5((to_jsonb(t) - 'last_used_at' - 'updated_at')::text), '' ORDER BY t::text), '')) FROM {table} t)"
+)
+
+
+@dataclass
+class World:
+    """What the rows speak of."""
+
+    owner: User = field(default_factory=lambda: make_user("owner"))
+
+    def __post_init__(self) -> None:
+        """Build it."""
+        self.organization = make_organization(self.owner, "harbour")
+        self.root = self.organization.namespaces.get()
+        self.inner = create_namespace(actor=self.owner, parent_id=self.root.pk, name="inner")
+        self.project = make_shared_project(self.organization)
+        self.other_project = make_shared_project(self.organization, "dock")
+        self.workflow = make_workflow(self.project, user=self.owner, stored=True)
+        self.spare_workflow = make_workflow(self.project, "edges", user=self.owner, stored=True)
+        self.empty_project = make_shared_project(self.organization, "empty")
+        offer = {"provider": "AWS", "region": "FRANCE", "flavour": "CLUSTER", "size": "S"}
+        self.deployment = request_deployment(actor=self.owner, workflow_id=self.workflow.pk, **offer)
+        self.people = {
+            "stranger": make_user("stranger"),
+            "partner": make_member(self.organization, Role.PARTNER, make_user("partner")),
+            "member": make_member(self.organization, Role.MEMBER, make_user("member")),
+            "manager": make_member(self.organization, Role.MANAGER, make_user("manager")),
+            "owner": self.owner,
+            "raised": make_member(self.organization, Role.PARTNER, make_user("raised")),
+            "operator": make_user("watchman"),
+        }
+        User.objects.filter(username="watchman").update(is_staff=True)
+        give_role(actor=self.owner, target=self.project, user_id=self.people["raised"].pk, role=Role.MANAGER)
+        give_role(actor=self.owner, target=self.empty_project, user_id=self.people["raised"].pk, role=Role.MANAGER)
+        self.colleague = make_member(self.organization, Role.MEMBER, make_user("colleague"))
+        give_role(actor=self.owner, target=self.project, user_id=self.colleague.pk, role=Role.MANAGER)
+        give_role(actor=self.owner, target=self.inner, user_id=self.colleague.pk, role=Role.MANAGER)
+        self.tokens = {name: self.token(user) for name, user in self.people.items()}
+        self.tokens |= {scope.value: self.token(self.owner, scopes=[scope]) for scope in Scope}
+        self.tokens["bound"] = self.token(self.owner, project_id=self.project.pk)
+        self.tokens["elsewhere"] = self.token(self.owner, project_id=self.other_project.pk)
+        self.expired, self.revoked = self.token(self.owner), self.token(self.owner)
+        ApiToken.objects.filter(pk=self.found(self.expired).pk).update(expires_at=now() - timedelta(seconds=1))
+        revoke_token(actor=self.owner, token_id=self.found(self.revoked).pk)
+
+    @staticmethod
+    def token(user: User, **narrower: Any) -> str:
+        """Return a clear token."""
+        return create_token(user=user, name="table", ttl=timedelta(hours=1), **narrower)[1]
+
+    @staticmethod
+    def found(clear: str) -> ApiToken:
+        """Return the row of a clear token."""
+        return ApiToken.objects.get(prefix=clear[:8])
+
+    def clients(self, caller: str) -> list[APIClient]:
+        """Return the callers of a column: one, for `void` one with an expired and one with a revoked token."""
+        if caller == "anonymous":
+            return [APIClient()]
+        clears = [self.expired, self.revoked] if caller == "void" else [self.tokens[caller]]
+        made = []
+        for clear in clears:
+            client = APIClient(raise_request_exception=False)
+            client.credentials(HTTP_AUTHORIZATION=f"Token {clear}")
+            made.append(client)
+        return made
+
+    def arguments(self, names: set[str], caller: str, route: str, method: str) -> dict[str, Any]:
+        """Return the arguments of a route: always the things of the organization, and the caller's own token."""
+        people = self.people.get(caller, self.owner)
+        own = ApiToken.objects.filter(user=people, revoked_at=None).order_by("created_at").first()
+        known: dict[str, Any] = {
+            "organization_id": self.organization.pk,
+            "namespace_id": self.inner.pk,
+            "project_id": self.project.pk,
+            "workflow_id": self.workflow.pk,
+            "deployment_id": self.deployment.pk,
+            "user_id": self.colleague.pk,
+            "token_id": own.pk if own else self.owner.pk,
+            "number": 1,
+        }
+        if method == "DELETE" and route in ("workflow", "project"):
+            known |= {"workflow_id": self.spare_workflow.pk, "project_id": self.empty_project.pk}
+        return {name: known[name] for name in names}
+
+
+def snapshot() -> dict[str, str]:
+    """Return a digest of each table, without what every use of a token notes."""
+    tables = [table for table in connection.introspection.table_names() if table not in NOT_COMPARED]
+    query = "SELECT " + ", ".join(USED.format(table=f'"{table}"') for table in tables)
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        return dict(zip(tables, cursor.fetchone(), strict=True))
+
+
+def archive(example: str = "blur") -> SimpleUploadedFile:
+    """Return a workflow archive to push."""
+    return SimpleUploadedFile("archive.zip", io.BytesIO(pack_folder(EXAMPLES / example)).getvalue(), "application/octet-stream")
+
+
+def person(world: World) -> str:
+    """Return the address of the user whom requests add or change."""
+    return f"http://testserver/v1/users/{world.colleague.pk}/"
+
+
+Body = Callable[[World], dict[str, Any]]
+OFFER = {"provider": "AWS", "region": "FRANCE", "flavour": "CLUSTER", "size": "S"}
+BODIES: dict[tuple[str, str], Body] = {
+    ("signup", "POST"): lambda _: {"username": "newcomer", "email": "new@example.com", "password": "a long walk by the quay"},
+    ("tokens", "POST"): lambda _: {"name": "another", "ttl": 60},
+    ("organizations", "POST"): lambda _: {"name": "another"},
+    ("organization", "PUT"): lambda _: {"location": "Brest"},
+    ("organization-members", "POST"): lambda world: {"user": person(world), "role": "MANAGER"},
+    ("organization-member", "PUT"): lambda _: {"role": "MANAGER"},
+    ("namespace", "PUT"): lambda _: {"visibility": "PRIVATE"},
+    ("namespace-namespaces", "POST"): lambda _: {"name": "another"},
+    ("namespace-members", "POST"): lambda world: {"user": person(world), "role": "OWNER"},
+    ("namespace-member", "PUT"): lambda _: {"role": "OWNER"},
+    ("namespace-projects", "POST"): lambda _: {"name": "another"},
+    ("project", "PUT"): lambda _: {"description": "changed"},
+    ("project-members", "POST"): lambda world: {"user": person(world), "role": "OWNER"},
+    ("project-member", "PUT"): lambda _: {"role": "OWNER"},
+    ("project-workflows", "POST"): lambda _: {"archive": archive()},
+    ("workflow-deployments", "POST"): lambda _: OFFER,
+    ("deployment", "PUT"): lambda _: {"size": "M"},
+}
+MULTIPART = {("project-workflows", "POST")}
+QUERIES: dict[str, Callable[[World], dict[str, str]]] = {"endpoint-token": lambda world: {"endpoint": world.deployment.endpoint}}
