@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from packaging.version import InvalidVersion, Version
 
-VERSION_RULE = re.compile(r"^\d{1,6}(\.\d{1,6}){0,3}$", re.ASCII)
+VERSION_RULE = re.compile(r"^\d{1,6}(\.\d{1,6}){0,2}$", re.ASCII)
 # What a package stands for that names no minimum. The engine takes a package made for less than 0.15 for outdated and refuses it.
 OLDEST_ENGINE = "0.15.0"
 OLDEST_PYTHON = "3.0"
@@ -75,11 +75,23 @@ def platform_object(package: Packaged) -> dict[str, Any]:
     """Return the platform as the wire has it; the engine reads the ranges (`>=a.b[.c]`, then perhaps `,<d`)."""
     return {
         "os": list(package.os),
-        "ikomia": version_range(package.ikomia_min_version or OLDEST_ENGINE, package.ikomia_max_version),
-        "python": version_range(package.python_min_version or OLDEST_PYTHON, package.python_max_version),
+        "ikomia": version_range(padded(package.ikomia_min_version or OLDEST_ENGINE, 3), padded(package.ikomia_max_version, 3)),
+        "python": version_range(padded(package.python_min_version or OLDEST_PYTHON, 2), padded(package.python_max_version, 2)),
         "architecture": list(package.architecture),
         "features": list(package.features),
     }
+
+
+def padded(version: str, parts: int) -> str:
+    """Return a version with at least so many parts: to the engine 0.15 is less than 0.15.0, and it cannot read a single number."""
+    given = version.split(".") if version else []
+    return ".".join([*given, *["0"] * (parts - len(given))]) if given else ""
+
+
+def next_minor(version: str) -> str:
+    """Return the exclusive maximum for what supports a version at most, as clients count: 3.11 and 3.11.4 give 3.12.0; "" gives ""."""
+    given = [int(part) for part in version.split(".")] if version else []
+    return f"{given[0]}.{(given[1] if len(given) > 1 else 0) + 1}.0" if given else ""
 
 
 def version_range(lowest: str, below: str) -> str:

@@ -30,7 +30,8 @@ class AlgorithmQuerySet(models.QuerySet[Any]):
 
     def matching(self, text: str) -> AlgorithmQuerySet:
         """Keep what a search finds in names, keywords and descriptions, the best first."""
-        return ranked(self, "search", text)
+        found: AlgorithmQuerySet = ranked(self, "search", text)
+        return found
 
 
 class AlgorithmPartQuerySet(models.QuerySet[Any]):
@@ -62,7 +63,8 @@ class HubAlgorithmQuerySet(PublicQuerySet):
 
     def matching(self, text: str) -> HubAlgorithmQuerySet:
         """Keep what a search finds in the newest version, the best first."""
-        return ranked(self, "current__search", text)
+        found: HubAlgorithmQuerySet = ranked(self, "current__search", text)
+        return found
 
 
 def ranked(rows: Any, column: str, text: str) -> Any:

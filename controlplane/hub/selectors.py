@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
+
+from django.db.models import Prefetch
 
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, Package
 from controlplane.hub.platforms import Platform, fits
@@ -83,3 +85,15 @@ def private_package(algorithm: Algorithm, package: Package) -> FoundPackage:
 def public_package(package: HubPackage) -> FoundPackage:
     """Return a published package as what was found."""
     return FoundPackage("public", package.version.hub.name, package.version.version, package.pk, package.key, package.sha256)
+
+
+def with_packages(rows: Any) -> Any:
+    """Fetch algorithms together with what their rows show: the newest package of each platform, the newest last, as the engine wants them."""
+    newest = Prefetch("packages", Package.objects.filter(retired=False).order_by("number"), to_attr="current_packages")
+    return rows.select_related("namespace", "demo", "published").defer("search").prefetch_related(newest)
+
+
+def with_current(rows: Any) -> Any:
+    """Fetch published algorithms together with their newest version and its packages, the newest upload first."""
+    newest = Prefetch("current__packages", HubPackage.objects.order_by("-id"))
+    return rows.filter(current__isnull=False).select_related("current").defer("current__search").prefetch_related(newest)
