@@ -1,0 +1,124 @@
+"""Tokens that may do less than their person, and who may make them."""
+
+from __future__ import annotations
+
+import base64
+
+import jwt
+import pytest
+
+from controlplane.accounts.models import ApiToken, Revocation
+from controlplane.audit.models import AuditEntry
+from tests.factories import PASSWORD, make_project, make_user
+
+pytestmark = pytest.mark.django_db
+TOKENS = "/v1/users/me/tokens/"
+
+
+@pytest.fixture
+def by_password(api, user):
+    client = api()
+    client.credentials(HTTP_AUTHORIZATION="Basic " + base64.b64encode(f"{user.username}:{PASSWORD}".encode()).decode())
+    return client
+
+
+@pytest.fixture
+def narrowed(api, by_password):
+    def make(**fields):
+        made = by_password.post(TOKENS, {"name": "narrow", "ttl": 60, **fields})
+        assert made.status_code == 201, made.json()
+        client = api()
+        client.credentials(HTTP_AUTHORIZATION=f"Token {made.json()['clear_token']}")
+        client.row = made.json()
+        return client
+
+    return make
+
+
+def test_a_token_shows_what_it_may(narrowed, api, user):
+    row = narrowed(scopes=["consume", "read"]).row
+    assert (row["scopes"], row["project"]) == (["consume", "read"], None)
+    assert [one["scopes"] for one in api(user).get(TOKENS).json()["results"]] == [None, ["consume", "read"]]
+
+
+@pytest.mark.parametrize("scopes", [[], ["everything"], "read", [None], [["read"]]])
+def test_scopes_that_there_are_not_are_refused(by_password, scopes):
+    refused = by_password.post(TOKENS, {"name": "narrow", "ttl": 60, "scopes": scopes})
+    assert refused.status_code == 400
+    assert not ApiToken.objects.exists()
+
+
+def test_a_refusal_names_the_scopes(narrowed, user):
+    refused = narrowed(scopes=["consume"]).get("/v1/projects/")
+    assert (refused.status_code, refused.json()["code"]) == (403, "wrong_scope")
+    assert "consume" in refused.json()["detail"]
+    assert "'read'" in refused.json()["detail"]
+
+
+def test_an_endpoint_token_opens_the_storage_only_with_that_scope(narrowed, user):
+    path = f"/v1/projects/{make_project(user).pk}/jwt/"
+    assert narrowed(scopes=["consume"]).get(path, {"storage": "true"}).status_code == 403
+    for scopes, storage, expected in ((["consume"], "false", "consume"), (["storage"], "true", "consume storage")):
+        token = narrowed(scopes=scopes).get(path, {"storage": storage}).json()["id_token"]
+        assert jwt.decode(token, options={"verify_signature": False})["scope"] == expected
+
+
+def test_a_bound_token_sees_its_project_alone(narrowed, api, user):
+    project, other = make_project(user), make_project(user, "dock", visibility="PUBLIC")
+    bound = narrowed(project=str(project.pk))
+    assert [row["path"] for row in bound.get("/v1/projects/").json()["results"]] == [project.path]
+    assert bound.put(f"/v1/projects/{project.pk}/", {"description": "x"}).status_code == 200
+    assert [bound.get(f"/v1/projects/{one.pk}/").status_code for one in (project, other)] == [200, 404]
+    assert [row["path"] for row in bound.get("/v1/namespaces/").json()["results"]] == [user.username]
+    refused = bound.post(f"/v1/namespaces/{user.namespaces.get().pk}/projects/", {"name": "new"})
+    assert (refused.status_code, refused.json()["code"]) == (403, "token_bound")
+    assert bound.post("/v1/organizations/", {"name": "port"}).status_code == 403
+    assert bound.get("/v1/audit/").json()["count"] == 0
+
+
+def test_a_token_is_bound_only_to_a_project_that_one_sees(by_password, stranger):
+    refused = by_password.post(TOKENS, {"name": "x", "ttl": 60, "project": str(make_project(stranger).pk)})
+    assert refused.status_code == 404
+    assert not ApiToken.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "status"),
+    [
+        ({"scopes": ["admin"]}, {}, 403),
+        ({"scopes": ["admin"]}, {"scopes": ["consume"]}, 403),
+        ({"scopes": ["admin"]}, {"scopes": ["read"]}, 201),
+        ({"scopes": ["admin", "consume"]}, {"scopes": ["consume"]}, 201),
+        ({"scopes": ["read"]}, {"scopes": ["read"]}, 403),
+        ({"project": True}, {}, 403),
+        ({"project": True}, {"project": "other"}, 403),
+        ({"project": True}, {"project": True, "scopes": ["read"]}, 201),
+    ],
+)
+def test_a_narrow_token_makes_no_wider_one(narrowed, user, own, asked, status):
+    project, other = make_project(user), make_project(user, "dock")
+    places = {True: str(project.pk), "other": str(other.pk)}
+    client = narrowed(**{name: places.get(value, value) if name == "project" else value for name, value in own.items()})
+    before = ApiToken.objects.count()
+    body = {name: places.get(value, value) if name == "project" else value for name, value in asked.items()}
+    answer = client.post(TOKENS, {"name": "x", "ttl": 60, **body})
+    assert answer.status_code == status
+    assert ApiToken.objects.count() == before + (status == 201)
+
+
+def test_a_revoked_token_takes_its_endpoint_tokens_along(narrowed, api, user, django_capture_on_commit_callbacks):
+    client = narrowed(scopes=["consume", "admin"])
+    got = client.get(f"/v1/projects/{make_project(user).pk}/jwt/").json()["id_token"]
+    token = jwt.decode(got, options={"verify_signature": False})["tok"]
+    assert client.row["url"].endswith(f"{token}/")
+    assert api(user).delete(client.row["url"]).status_code == 204
+    assert client.get("/v1/users/me/").status_code == 401
+    assert Revocation.objects.filter(subject=f"t/{token}").exists()
+    assert api(make_user()).delete(client.row["url"]).status_code == 404
+
+
+def test_tokens_are_in_the_audit_log_without_their_secret(narrowed, user):
+    row = narrowed(scopes=["read"]).row
+    [line] = AuditEntry.objects.filter(chain=user.pk, action="token.create")
+    assert line.details["scopes"] == ["read"]
+    assert row["clear_token"] not in str(line.__dict__)
