@@ -6,7 +6,8 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
@@ -38,52 +39,72 @@ class HashingWriter(io.RawIOBase):
         return self.target.write(data)
 
 
-def members(archive: zipfile.ZipFile) -> list[tuple[str, zipfile.ZipInfo]]:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A zip that goes into a bundle: the pushed archive, or a package of one plugin, whose files are those of its folder."""
+
+    archive: zipfile.ZipFile
+    plugin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of a source."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+
+def members(sources: Sequence[Source]) -> list[tuple[str, Member]]:
     """Return (path in the bundle, zip member) sorted by path: workflow.json at the root, each plugin's folder under plugins/Python.
 
-    Raises BuildFailed (BAD_ARCHIVE) for names that lead outside, names that come twice, and archives that are too large.
+    The first source is the pushed archive. Raises BuildFailed (BAD_ARCHIVE) for names that lead outside, names that come twice, and archives
+    that are too large.
     """
-    found: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.infolist():
-        path = PurePosixPath(info.filename)
-        if info.is_dir() or LEFT_OUT_FOLDERS & set(path.parts):
-            continue
-        if path.is_absolute() or ".." in path.parts or "\\" in info.filename or "\x00" in info.filename:
-            raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}', which leads outside of it.")
-        target = WORKFLOW if info.filename == WORKFLOW else str(PLUGINS / path)
-        if target in found:
-            raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}' twice.")
-        found[target] = info
+    found: dict[str, Member] = {}
+    for source in sources:
+        for info in source.archive.infolist():
+            path = PurePosixPath(info.filename)
+            if info.is_dir() or LEFT_OUT_FOLDERS & set(path.parts):
+                continue
+            if path.is_absolute() or ".." in path.parts or "\\" in info.filename or "\x00" in info.filename:
+                raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}', which leads outside of it.")
+            pushed_workflow = info.filename == WORKFLOW and not source.plugin
+            target = WORKFLOW if pushed_workflow else str(PLUGINS / source.plugin / path)
+            if target in found:
+                raise BuildFailed("BAD_ARCHIVE", f"The archive holds '{info.filename[:100]}' twice.")
+            found[target] = Member(source.archive, info)
     if WORKFLOW not in found:
         raise BuildFailed("BAD_ARCHIVE", "The archive has no workflow.json.")
-    if sum(info.file_size for info in found.values()) > MAX_UNPACKED_BYTES:
+    if sum(member.info.file_size for member in found.values()) > MAX_UNPACKED_BYTES:
         raise BuildFailed("BAD_ARCHIVE", f"The archive unpacks to more than {MAX_UNPACKED_BYTES >> 30} GB.")
     return sorted(found.items())
 
 
-def write_layer(archive: zipfile.ZipFile, target: IO[bytes], workflow: bytes | None = None) -> tuple[str, int]:
-    """Write the tar and return its SHA-256 and size in bytes. The same archive gives the same bytes for everyone, always.
+def write_layer(sources: Sequence[Source], target: IO[bytes], workflow: bytes | None = None) -> tuple[str, int]:
+    """Write the tar and return its SHA-256 and size in bytes. The same archives give the same bytes for everyone, always.
 
     `workflow` takes the place of the archive's workflow.json.
     """
     writer = HashingWriter(target)
     try:
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            for path, info in members(archive):
+            for path, member in members(sources):
+                info = member.info
                 entry = tarfile.TarInfo(path)
                 ours = workflow if path == WORKFLOW else None
                 entry.size = info.file_size if ours is None else len(ours)
                 entry.mode = 0o755 if (info.external_attr >> 16) & 0o100 else 0o644
-                with archive.open(info) if ours is None else io.BytesIO(ours) as content:
+                with member.archive.open(info) if ours is None else io.BytesIO(ours) as content:
                     tar.addfile(entry, content)
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
     return writer.digest.hexdigest(), writer.size
 
 
-def plugin_files(archive: zipfile.ZipFile) -> Iterator[tuple[str, str, zipfile.ZipInfo]]:
+def plugin_files(sources: Sequence[Source]) -> Iterator[tuple[str, str, Member]]:
     """Yield (plugin, file name, member) of the files that lie directly in a plugin's folder."""
-    for path, info in members(archive):
+    for path, member in members(sources):
         parts = PurePosixPath(path).relative_to(PLUGINS).parts if path != WORKFLOW else ()
         if len(parts) == 2:
-            yield parts[0], parts[1], info
+            yield parts[0], parts[1], member

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import distributions
@@ -12,7 +12,7 @@ from pathlib import Path
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from deployments.bundles.layer import plugin_files
+from deployments.bundles.layer import Source, plugin_files
 from deployments.errors import BuildFailed
 
 # The names that the engine itself installs the requirements of a plugin from.
@@ -30,14 +30,14 @@ class Wanted:
     requirement: Requirement
 
 
-def wanted_by_plugins(archive: zipfile.ZipFile) -> list[Wanted]:
+def wanted_by_plugins(sources: Sequence[Source]) -> list[Wanted]:
     """Return the requirements of all plugins. Raises BuildFailed (BAD_REQUIREMENT) naming plugin, file and line."""
     found: list[Wanted] = []
-    for plugin, name, info in plugin_files(archive):
+    for plugin, name, member in plugin_files(sources):
         if REQUIREMENTS_FILE.match(name):
-            if info.file_size > MAX_FILE_BYTES:
+            if member.info.file_size > MAX_FILE_BYTES:
                 raise BuildFailed("BAD_REQUIREMENT", f"Plugin '{plugin}': {name} is larger than {MAX_FILE_BYTES // 1024} KB.")
-            text = archive.read(info).decode("utf-8", "replace")
+            text = member.archive.read(member.info).decode("utf-8", "replace")
             found += [Wanted(plugin, requirement) for requirement in parse(text, plugin=plugin, file=name)]
     return found
 

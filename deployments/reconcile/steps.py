@@ -8,7 +8,7 @@ from datetime import timedelta
 import redis
 
 from controlplane.common import clock
-from controlplane.common.errors import Unavailable
+from controlplane.common.errors import NotFound, Unavailable
 from deployments.bundles.build import build_bundle, built_bundle
 from deployments.checkpoints import checkpoint
 from deployments.errors import BuildFailed
@@ -182,6 +182,8 @@ def ensure_bundle(lease: Lease) -> Bundle | None:
             settle_failure(lease, failure.reason)
     except Unavailable as problem:
         show_reason(lease, Reason("OBJECT_STORE_DOWN", problem.detail))
+    except NotFound as problem:
+        show_reason(lease, Reason("ALGORITHM_CHANGED", f"A package was deleted while it was built in. {problem.detail}"))
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.bundles.layer import write_layer
+from deployments.bundles.layer import Source, write_layer
 from deployments.providers.base import ProviderUnavailable, ReplicaSpec
 from deployments.providers.local.bundle_cache import unpack
 from deployments.providers.local.client import LocalProvider
@@ -70,7 +70,7 @@ class Agent:
     def store_bundle(self, files: Mapping[str, str | bytes] | None = None, *, task: str = "ocv_blur") -> str:
         """Put a bundle into the agent's cache, as if it had been fetched; return its digest."""
         layer = io.BytesIO()
-        digest, _ = write_layer(zipfile.ZipFile(io.BytesIO(archive_of(files, task))), layer)
+        digest, _ = write_layer([Source(zipfile.ZipFile(io.BytesIO(archive_of(files, task))))], layer)
         folder = self.data / "agent" / "bundles"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / digest).exists():

@@ -12,7 +12,7 @@ import pytest
 
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles.build import named_workflow
-from deployments.bundles.layer import write_layer
+from deployments.bundles.layer import Source, write_layer
 from deployments.errors import BuildFailed
 from tests.deployments.builders import zip_of
 
@@ -21,7 +21,7 @@ PLUGIN: dict[str, str | bytes] = {"workflow.json": "{}", "hull/hull.py": "print(
 
 def layer_of(archive: bytes, workflow: bytes | None = None) -> tuple[str, bytes]:
     target = io.BytesIO()
-    digest, size = write_layer(zipfile.ZipFile(io.BytesIO(archive)), target, workflow)
+    digest, size = write_layer([Source(zipfile.ZipFile(io.BytesIO(archive)))], target, workflow)
     assert size == len(target.getvalue())
     return digest, target.getvalue()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.bundles.layer import Source
 from deployments.bundles.requirements import check_requirements, installed_in, wanted_by_plugins
 from deployments.errors import BuildFailed
 from tests.deployments.builders import archive_of
@@ -18,7 +19,7 @@ INSTALLED = {"numpy": "2.4.6", "pyyaml": "6.0.3"}
 
 def check(text: str, *, file: str = "requirements.txt") -> None:
     archive = zipfile.ZipFile(io.BytesIO(archive_of({f"hull/{file}": text})))
-    check_requirements(wanted_by_plugins(archive), INSTALLED)
+    check_requirements(wanted_by_plugins([Source(archive)]), INSTALLED)
 
 
 @pytest.mark.parametrize(

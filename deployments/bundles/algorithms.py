@@ -1,0 +1,110 @@
+"""Algorithms that a workflow names without bringing them: the exact package for the runtime, from the private, then the public HUB."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+from django.conf import settings
+
+from controlplane.common.errors import NotFound
+from controlplane.common.objectstore import object_store
+from controlplane.hub.selectors import FoundPackage, Platform, package_for
+from controlplane.projects.models import WorkflowVersion
+from deployments.bundles.requirements import installed_in
+from deployments.errors import BuildFailed
+
+SPOOL_BYTES = 32 * 1024 * 1024
+# Every runtime is Linux on this machine type; Python and engine are those of the environment that runs it.
+SYSTEM, MACHINE = "LINUX", "X86_64"
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An algorithm and the package that was taken for it."""
+
+    name: str
+    package: FoundPackage
+
+    def recorded(self) -> dict[str, str]:
+        """Return what the bundle's row tells of it."""
+        found = self.package
+        return {
+            "name": self.name,
+            "source": found.source,
+            "path": found.path,
+            "version": found.version,
+            "package": str(found.package_id),
+            "sha256": found.sha256,
+        }
+
+
+def take_algorithms(version: WorkflowVersion, note: Callable[..., None]) -> list[Taken]:
+    """Find the package of each algorithm. Raises BuildFailed (ALGORITHM_MISSING) naming each that has none."""
+    if not version.algorithms:
+        return []
+    platform = runtime_platform()
+    project = version.workflow.project
+    taken = []
+    missing = []
+    for name in version.algorithms:
+        found = package_for(project=project, name=name, platform=platform)
+        if found is None:
+            missing.append(name)
+            continue
+        note(f"Algorithm {name}: {found.source} {found.path} {found.version} (package {found.sha256[:12]})")
+        taken.append(Taken(name, found))
+    if missing:
+        raise BuildFailed(
+            "ALGORITHM_MISSING",
+            f"No package of {', '.join(missing)} for {platform.os} {platform.architecture}, Python {platform.python} and engine {platform.engine} "
+            f"in the private HUB of '{project.path}' or in the public one. Upload one, or push the workflow with its plugins in the archive.",
+        )
+    return taken
+
+
+def runtime_platform() -> Platform:
+    """Return what the runtimes of this installation are. Raises BuildFailed (NO_RUNTIME) when their environment is not on this machine."""
+    python = Path(settings.RUNTIME_PYTHON)
+    installed = installed_in(python)
+    if installed is None or "ikomia" not in installed:
+        raise BuildFailed("NO_RUNTIME", f"The engine's environment is not on this machine ({python}), so no package can be chosen for it.")
+    return Platform(os=SYSTEM, architecture=MACHINE, python=python_version(python), engine=installed["ikomia"])
+
+
+@lru_cache(maxsize=4)
+def python_version(python: Path) -> str:
+    """Return the version of the interpreter of a virtual environment, read from its own description."""
+    for line in (python.parent.parent / "pyvenv.cfg").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name.strip() in ("version", "version_info"):
+            return ".".join(value.strip().split(".")[:3])
+    raise BuildFailed("NO_RUNTIME", f"{python.parent.parent} is no virtual environment.")
+
+
+def open_package(taken: Taken, stack: contextlib.ExitStack) -> zipfile.ZipFile:
+    """Fetch a package and open it; its bytes must be those that were uploaded. Raises BuildFailed (PACKAGE_MISSING, BAD_PACKAGE)."""
+    spool: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
+    digest = hashlib.sha256()
+    try:
+        with object_store().open_stream(taken.package.key) as stream:
+            while data := stream.read(1024 * 1024):
+                digest.update(data)
+                spool.write(data)
+    except NotFound as error:
+        raise BuildFailed(
+            "PACKAGE_MISSING", f"The package of {taken.name} is not in the object store any more. Upload it again."
+        ) from error
+    if digest.hexdigest() != taken.package.sha256:
+        raise BuildFailed("BAD_PACKAGE", f"The package of {taken.name} is not what was uploaded. Upload it again.")
+    try:
+        return zipfile.ZipFile(spool)
+    except zipfile.BadZipFile as error:
+        raise BuildFailed("BAD_PACKAGE", f"The package of {taken.name} cannot be read: {error}") from error
