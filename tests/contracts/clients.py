@@ -11,7 +11,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CLIENTS = ROOT / ".venvs/ikomia/bin"
+WITH_ENGINE = ROOT / ".venvs/ikomia-full/bin"
 SESSION = Path(__file__).parent / "ikclient_session.py"
+ENGINE_SESSION = Path(__file__).parent / "engine_session.py"
 PATIENCE_S = 120
 _FRAME = re.compile("[\u2500-\u257f]+")
 _TOKEN = re.compile(r"export IKOMIA_TOKEN=(\S+)")
@@ -57,26 +59,27 @@ class Output:
         return found
 
 
-def environment(stack_url: str, token: str | None, home: Path) -> dict[str, str]:
+def environment(stack_url: str, token: str | None, home: Path, programs: Path = CLIENTS) -> dict[str, str]:
     """A terminal wide enough that no table is cut, no viewer for pictures in reach, and nothing of the caller's own settings."""
     return {
-        "PATH": str(CLIENTS),
+        "PATH": str(programs),
         "HOME": str(home),
         "LANG": "C.UTF-8",
         "COLUMNS": "400",
         "NO_COLOR": "1",
         "TERM": "dumb",
+        "IKOMIA_AUTO_COMPLETION": "0",  # else the engine writes into its own installation
         "IKOMIA_URL": stack_url,
         "IKOMIA_SCALEFS_URL": stack_url,
         **({"IKOMIA_TOKEN": token} if token else {}),
     }
 
 
-def ikcli(stack_url: str, token: str | None, *args: str, cwd: Path, home: Path, answers: str = "") -> Output:
+def ikcli(stack_url: str, token: str | None, *args: str, cwd: Path, home: Path, answers: str = "", programs: Path = CLIENTS) -> Output:
     """Run one command; `answers` are typed at its prompts. There is no terminal, so passwords are read from them too."""
     done = subprocess.run(
-        [str(CLIENTS / "ikcli"), *args],
-        env=environment(stack_url, token, home),
+        [str(programs / "ikcli"), *args],
+        env=environment(stack_url, token, home, programs),
         cwd=cwd,
         input=answers,
         capture_output=True,
@@ -102,6 +105,21 @@ def ask_client(stack_url: str, token: str | None, scenario: str, *, home: Path, 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def run_engine(stack_url: str, token: str | None, home: Path, *arguments: str) -> Output:
+    """Run `engine_session.py` with the engine's interpreter; the engine's folder is below `home`."""
+    done = subprocess.run(
+        [str(WITH_ENGINE / "python"), str(ENGINE_SESSION), stack_url, *arguments],
+        env=environment(stack_url, token, home, WITH_ENGINE),
+        cwd=home,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    return Output(done.returncode, done.stdout, done.stderr)
 
 
 def token_in(printed: str) -> str:

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.contracts.clients import Output, ask_client, ikcli, token_in
+from tests.contracts.clients import CLIENTS, Output, ask_client, ikcli, token_in
 
 PASSWORD = "a long walk by the quay"
 PATIENCE_S = 90
@@ -19,9 +19,10 @@ PATIENCE_S = 90
 class Person:
     """Signed up and logged in through ikcli; `home` is an empty folder of theirs, `token` what the login printed."""
 
-    def __init__(self, url: str, home: Path, name: str) -> None:
+    def __init__(self, url: str, home: Path, name: str, programs: Path = CLIENTS) -> None:
         self.url = url
         self.home = home
+        self.programs = programs
         self.username = f"{name}-{secrets.token_hex(4)}"
         self.token: str | None = None
         self.must("signup", "--username", self.username, "--email", f"{self.username}@example.com", "--password", PASSWORD)
@@ -29,7 +30,7 @@ class Person:
 
     def ikcli(self, *args: str, answers: str = "") -> Output:
         """Run a command as this person."""
-        return ikcli(self.url, self.token, *args, cwd=self.home, home=self.home, answers=answers)
+        return ikcli(self.url, self.token, *args, cwd=self.home, home=self.home, answers=answers, programs=self.programs)
 
     def must(self, *args: str, answers: str = "") -> Output:
         """Run a command that has to succeed."""
@@ -53,7 +54,7 @@ class Person:
         headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         with urllib.request.urlopen(urllib.request.Request(url, data, headers, method=method), timeout=30) as answer:
-            return json.load(answer)
+            return json.load(answer) if "json" in answer.headers["Content-Type"] else answer.read()
 
     def one(self, url: str, **query: str) -> Any:
         """The only row of a list."""

@@ -56,7 +56,10 @@ def body():
 def call(caller):
     """The status of one whole run, or of its refusal, with the code that says why."""
     status, answer = caller.call("PUT", "/api/run?advice=true", body())
-    return (status, answer.get("code")) if status != 200 else (caller.wait(answer["uuid"]).status, None)
+    if status == 200:
+        ended = caller.wait(answer["uuid"])
+        status, answer = ended.status, ended.body
+    return status, None if status == 200 else answer["code"]
 
 
 def seconds_until_refused(caller):
