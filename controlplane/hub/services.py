@@ -143,7 +143,7 @@ def lock_algorithm(algorithm_id: UUID) -> Algorithm:
 
 def check_algorithm_name(name: str) -> None:
     """Refuse names that the engine cannot load a plugin by, and those of its own algorithms."""
-    if not NAME_RULE.match(name):
+    if not NAME_RULE.fullmatch(name):
         raise InvalidInput(
             "name",
             "An algorithm has the name of its plugin: 1 to 100 letters, digits, '_' or '-', beginning with a letter or '_'.",

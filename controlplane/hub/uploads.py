@@ -42,6 +42,7 @@ def add_package(*, actor: User, algorithm_id: UUID, file: BinaryIO, **platform: 
         setattr(made, field, value)
     refuse_empty_range(made.ikomia_min_version, made.ikomia_max_version, "ikomia_max_version")
     refuse_empty_range(made.python_min_version, made.python_max_version, "python_max_version")
+    made.os = made.os or ["LINUX", "WINDOWS"]
     made.platform_key = platform_key(made)
     with stored(key, file, content_type="application/zip"), transaction.atomic():
         locked = lock_algorithm(algorithm.pk)

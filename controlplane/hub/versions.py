@@ -26,7 +26,7 @@ FIRST = HubVersionNumber(1, 0, 0)
 
 def parse_version(text: str) -> HubVersionNumber:
     """Read `major.minor` or `major.minor.patch`. Raises `InvalidInput`; 0.0.0 is no version for the engine."""
-    match = RULE.match(text)
+    match = RULE.fullmatch(text)
     number = HubVersionNumber(*(int(part or 0) for part in match.groups())) if match else None
     if number is None or number == (0, 0, 0):
         raise InvalidInput(

@@ -62,7 +62,7 @@ class VersionField(TextField):
     def to_internal_value(self, data: Any) -> str:
         """Return the version."""
         text = super().to_internal_value(data[0] if isinstance(data, list) and len(data) == 1 else data)
-        if text and not VERSION_RULE.match(text):
+        if text and not VERSION_RULE.fullmatch(text):
             self.fail("version")
         return text
 

@@ -30,7 +30,8 @@ def structured(name: str, values: list[Any]) -> Any:
     if len(values) > 1:
         return values
     if not last.lstrip().startswith(("[", "{")):
-        return [last] if name in LISTS else last
+        plain = [last] if last else []
+        return plain if name in LISTS else last
     try:
         return json.loads(last)
     except (ValueError, RecursionError) as error:
