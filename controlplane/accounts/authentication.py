@@ -45,19 +45,11 @@ class TokenAuthentication(BaseAuthentication):
         return "Token"
 
 
-class PauseNeeded(Throttled):
-    """429 with `Retry-After` and our own words."""
-
-    def __init__(self, error: TooManyTries) -> None:
-        super().__init__(detail=error.detail)
-        self.wait = error.retry_after
-
-
 class PasswordAuthentication(BaseAuthentication):
     """Basic auth with user name and password, and a code for people with a second factor; only where a view names it."""
 
     def authenticate(self, request: Request) -> tuple[User, Any] | None:
-        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong, `PauseNeeded` after too many."""
+        """Return the user; None without basic credentials. Raises `NotAuthenticated` when they are wrong, `Throttled` after too many."""
         words = get_authorization_header(request).split()
         if not words or words[0].lower() != b"basic":
             return None
@@ -74,7 +66,9 @@ class PasswordAuthentication(BaseAuthentication):
         try:
             attempt = begin_try(login=username, address=client_address(request))
         except TooManyTries as error:
-            raise PauseNeeded(error) from error
+            refusal = Throttled(detail=error.detail)
+            refusal.wait = error.retry_after  # type: ignore[attr-defined]
+            raise refusal from error
         user = verify_password(username=username, password=password)
         if user is None:
             raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
@@ -88,6 +82,7 @@ class PasswordAuthentication(BaseAuthentication):
                 f"You have a second factor. Make a token at {settings.PUBLIC_URL}{reverse('settings_token_new')}, "
                 "or send its code as well, in the header 'X-OTP: 123456'.",
             )
+        set_credential("password")
         return user
 
     def authenticate_header(self, request: Request) -> str:

@@ -13,6 +13,7 @@ from django.shortcuts import render
 from requests import RequestException
 
 from controlplane.accounts.page_errors import error_page
+from controlplane.audit.origin import set_credential
 from controlplane.common.errors import SlipwayError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ class PagesMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer."""
+        """Answer. The audit log shows that somebody came with a session."""
+        if request.path.startswith(PREFIXES) and request.user.is_authenticated:
+            set_credential("session")
         response = self.get_response(request)
         if request.path.startswith(PREFIXES):
             response = leaving(request, response)

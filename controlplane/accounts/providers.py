@@ -12,6 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 PACKAGE = "allauth.socialaccount.providers"
 GENERIC = "openid_connect"
+# What lies beside the providers: their common parts, and OpenID 1, which has tables of its own.
+NOT_PROVIDERS = {"base", "oauth", "oauth2", "openid", "dummy"}
 NAME = re.compile(r"^[a-z0-9][a-z0-9_-]{0,40}$")
 # The name under which a provider that can be elsewhere than at its usual place looks for its server.
 SERVER_SETTING = {GENERIC: "server_url", "gitlab": "gitlab_url"}
@@ -67,22 +69,13 @@ def checked_provider(entry: dict[str, Any]) -> str:
     if unknown := sorted(set(entry) - KEYS):
         raise ValueError(f"{', '.join(unknown)} is not known; known are {', '.join(sorted(KEYS))}.")
     name = str(entry["provider"])
-    if (
-        not NAME.match(name)
-        or name == "openid"
-        or find_spec(f"{PACKAGE}.{name}.provider" if is_package(name) else PACKAGE + ".none") is None
-    ):
+    if not NAME.match(name) or name in NOT_PROVIDERS or find_spec(f"{PACKAGE}.{name}") is None:
         raise ValueError(f"the provider '{name}' is not known.")
     if name == GENERIC and not (NAME.match(str(entry.get("id", ""))) and entry.get("server_url") and entry.get("name")):
         raise ValueError("openid_connect needs 'id' (a-z, 0-9, '-'), 'name' (what people read) and 'server_url'.")
     if server := entry.get("server_url"):
         check_server(name, str(server))
     return name
-
-
-def is_package(name: str) -> bool:
-    """Tell whether allauth ships a provider of this name (looking inside one that is not there would raise)."""
-    return find_spec(f"{PACKAGE}.{name}") is not None
 
 
 def check_server(provider: str, url: str) -> None:

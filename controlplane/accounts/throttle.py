@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import redis
 
@@ -73,7 +74,7 @@ class TooManyTries(TooManyRequests):
 
 @dataclass(frozen=True)
 class Try:
-    """One look at a password. Call `was_right` when it was."""
+    """One look at a password. Call `was_right` when it was. The first of `keys` is the counter of this person at this address."""
 
     person: str
     address: str
@@ -83,7 +84,7 @@ class Try:
         """Give the try back, forget those at this address, and know the address from now on."""
         with told_when_away():
             valkey().register_script(GIVE_BACK)(keys=list(self.keys))
-            valkey().delete(pair_key(self.person, self.address))
+            valkey().delete(self.keys[0])
             valkey().set(known_key(self.person, self.address), 1, ex=KNOWN_FOR)
 
 
@@ -99,10 +100,12 @@ def told_when_away() -> Iterator[None]:
 def begin_try(*, login: str, address: str) -> Try:
     """Count a try for a user name or e-mail address. Raises `TooManyTries`, and `Unavailable` while Valkey is away."""
     person, network = person_key(login), network_of(address)
-    limits = {pair_key(person, network): NAME_AT_ADDRESS, f"{PREFIX}:a:{network}": ADDRESS}
     with told_when_away():
-        if not valkey().exists(known_key(person, network)):
-            limits[f"{PREFIX}:n:{person}"] = NAME
+        known, epoch = valkey().mget(known_key(person, network), epoch_key(person))
+        counted = f"{person}:{cast(bytes, epoch or b'0').decode()}"
+        limits = {f"{PREFIX}:p:{counted}:{network}": NAME_AT_ADDRESS, f"{PREFIX}:a:{network}": ADDRESS}
+        if not known:
+            limits[f"{PREFIX}:n:{counted}"] = NAME
         words = [word for limit in limits.values() for word in (limit.tries, limit.seconds)]
         wait = int(valkey().register_script(TAKE)(keys=list(limits), args=words))
     if wait:
@@ -113,8 +116,7 @@ def begin_try(*, login: str, address: str) -> Try:
 def forget_tries(user: User) -> None:
     """Forget wrong passwords for this person from anywhere: they have a new one."""
     with told_when_away():
-        client = valkey()
-        client.delete(f"{PREFIX}:n:{user.pk}", *client.scan_iter(pair_key(str(user.pk), "*"), count=1000))
+        valkey().set(epoch_key(str(user.pk)), secrets.token_hex(4), ex=2 * max(NAME.seconds, NAME_AT_ADDRESS.seconds))
 
 
 def person_key(login: str) -> str:
@@ -123,9 +125,9 @@ def person_key(login: str) -> str:
     return str(user.pk) if user else hashlib.sha256(login.strip().casefold().encode()).hexdigest()[:32]
 
 
-def pair_key(person: str, network: str) -> str:
-    """Return the counter of a person at an address."""
-    return f"{PREFIX}:p:{person}:{network}"
+def epoch_key(person: str) -> str:
+    """Return what holds a part of the names of a person's counters: with another one all begin at nought. It outlives them."""
+    return f"{PREFIX}:e:{person}"
 
 
 def known_key(person: str, network: str) -> str:
