@@ -72,7 +72,7 @@ def claim_name(algorithm: Algorithm) -> HubAlgorithm:
         return own
     left: HubAlgorithm | None = entries.filter(name__iexact=algorithm.name).first()
     if left is None:
-        publisher = algorithm.namespace.path
+        publisher = publisher_of(algorithm)
         return HubAlgorithm.objects.create(
             name=algorithm.name, workspace_id=algorithm.workspace_id, publisher=publisher, algorithm=algorithm
         )
@@ -81,6 +81,11 @@ def claim_name(algorithm: Algorithm) -> HubAlgorithm:
     left.algorithm = algorithm
     left.save(update_fields=["algorithm", "updated_at"])
     return left
+
+
+def publisher_of(algorithm: Algorithm) -> str:
+    """Return who is told to have published: the workspace; which namespaces it has inside is its own affair."""
+    return algorithm.namespace.lineage()[0].path
 
 
 def add_version(hub: HubAlgorithm, algorithm: Algorithm, number: HubVersionNumber, licence: str, actor: User) -> HubVersion | None:
@@ -109,7 +114,7 @@ def add_version(hub: HubAlgorithm, algorithm: Algorithm, number: HubVersionNumbe
     HubPackage.objects.bulk_create(
         HubPackage(version=version, **{field: getattr(package, field) for field in PACKAGED}) for package in packages
     )
-    hub.current, hub.publisher = version, algorithm.namespace.path
+    hub.current, hub.publisher = version, publisher_of(algorithm)
     hub.save(update_fields=["current", "publisher", "updated_at"])
     return version
 

@@ -12,10 +12,11 @@ from typing import Any
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from controlplane.accounts.models import User
-from controlplane.hub.models import Algorithm, HubAlgorithm, Package
+from controlplane.hub.models import Algorithm, HubAlgorithm, HubVersion, Package
 from controlplane.hub.publishing import publish_algorithm
 from controlplane.hub.services import create_algorithm
 from controlplane.hub.uploads import add_package, set_demo_workflow
+from controlplane.projects.models import Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace
 from controlplane.workspaces.services import allow_publishing
 from tests.projects.archives import connection, task
@@ -37,11 +38,11 @@ def plugin(name: str = NAME, *, body: str = "", **more: str) -> bytes:
 
 
 def zipped(files: dict[str, Any]) -> bytes:
-    """Return a zip of files by name."""
+    """Return a zip of files by name, the same bytes at any time."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():
-            archive.writestr(path, content)
+            archive.writestr(zipfile.ZipInfo(path), content, zipfile.ZIP_DEFLATED)
     return stream.getvalue()
 
 
@@ -99,3 +100,21 @@ def make_published(actor: User, name: str = NAME, *, version: str = "1.0.0", wit
         make_demo(actor, algorithm)
     allow_publishing(path=algorithm.namespace.lineage()[0].path, allowed=True)
     return publish_algorithm(actor=actor, algorithm_id=algorithm.pk, license="MIT", version=version)
+
+
+def source_of(hub: HubAlgorithm) -> Algorithm:
+    """Return the algorithm that was published."""
+    assert hub.algorithm is not None
+    return hub.algorithm
+
+
+def newest_of(hub: HubAlgorithm) -> HubVersion:
+    """Return the newest published version."""
+    assert hub.current is not None
+    return hub.current
+
+
+def pushed_to(workflow: Workflow) -> WorkflowVersion:
+    """Return the newest version of a workflow."""
+    assert workflow.current is not None
+    return workflow.current

@@ -13,7 +13,7 @@ from controlplane.hub.selectors import FoundPackage
 from controlplane.hub.uploads import record_uses
 from controlplane.workspaces.roles import Role
 from tests.factories import make_member, make_organization, make_project, make_user, make_workflow
-from tests.hub.algorithms import NAME, demo, make_algorithm, make_demo, make_package, plugin, png, root, upload
+from tests.hub.algorithms import NAME, demo, make_algorithm, make_demo, make_package, plugin, png, pushed_to, root, upload
 
 pytestmark = pytest.mark.django_db
 SENT = {
@@ -290,7 +290,7 @@ def test_an_algorithm_that_a_workflow_was_built_with_stays(api, user, objects):
     workflow = make_workflow(make_project(user))
     found = FoundPackage("private", algorithm.path, package.tag, package.pk, package.key, package.sha256)
     for _ in range(2):
-        record_uses(version=workflow.current, found=[found])
+        record_uses(version=pushed_to(workflow), found=[found])
     make_package(user, algorithm, body="newer")
     before = objects()
     answer = api(user).delete(url(algorithm))
@@ -308,7 +308,7 @@ def test_workflows_that_the_deleter_does_not_see_are_counted_not_named(api, user
     package = make_package(user, algorithm)
     workflow = make_workflow(make_project(user, "hidden"))
     found = FoundPackage("private", algorithm.path, package.tag, package.pk, package.key, package.sha256)
-    record_uses(version=workflow.current, found=[found])
+    record_uses(version=pushed_to(workflow), found=[found])
     manager = make_member(organization, Role.MANAGER, make_user())
     answer = api(manager).delete(url(algorithm)).json()
     assert "1 more" in answer["detail"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controlplane.hub.publishing import certify, publish_algorithm
-from tests.hub.algorithms import NAME, make_algorithm, make_package, make_published, plugin, png
+from tests.hub.algorithms import NAME, make_algorithm, make_package, make_published, newest_of, plugin, png, source_of
 
 pytestmark = pytest.mark.django_db
 
@@ -52,7 +52,7 @@ def test_what_is_not_published_is_not_there(api, user):
 
 def test_a_package_is_found_below_its_own_algorithm_only(api, user):
     one, two = make_published(user, "one"), make_published(user, "two")
-    package = one.current.packages.get()
+    package = newest_of(one).packages.get()
     assert api().get(f"/v1/hub/{one.pk}/packages/{package.pk}/").status_code == 200
     for path in ("", "download/"):
         assert api().get(f"/v1/hub/{two.pk}/packages/{package.pk}/{path}").status_code == 404
@@ -78,8 +78,8 @@ def test_lists_cost_the_same_however_much_is_published(api, user, django_assert_
 
 def test_the_newest_version_is_shown_and_older_ones_stay(api, user):
     hub = make_published(user)
-    make_package(user, hub.algorithm, body="new")
-    publish_algorithm(actor=user, algorithm_id=hub.algorithm.pk, license="GPL_30", version="1.1.0")
+    make_package(user, source_of(hub), body="new")
+    publish_algorithm(actor=user, algorithm_id=source_of(hub).pk, license="GPL_30", version="1.1.0")
     row = api().get("/v1/hub/", {"name": NAME}).json()["results"][0]
     assert (row["version"], row["license"]) == ("1.1.0", "GPL_30")
     packages = api().get(f"/v1/hub/{hub.pk}/packages/").json()["results"]
@@ -144,8 +144,8 @@ def test_filters_narrow_and_combine(api, user):
 
 def test_filters_look_at_the_newest_version_alone(api, user):
     hub = make_published(user, algo_task=["OCR"], keywords=["crane"])
-    api(user).put(f"/v1/algos/{hub.algorithm.pk}/", {"algo_task": ["COUNTING"], "keywords": ["hull"]})
+    api(user).put(f"/v1/algos/{source_of(hub).pk}/", {"algo_task": ["COUNTING"], "keywords": ["hull"]})
     assert names(api(), algo_task="OCR", q="crane") == [NAME], "not published yet"
-    publish_algorithm(actor=user, algorithm_id=hub.algorithm.pk, license="MIT", version="1.0.1")
+    publish_algorithm(actor=user, algorithm_id=source_of(hub).pk, license="MIT", version="1.0.1")
     assert names(api(), algo_task="OCR") == names(api(), q="crane") == []
     assert names(api(), algo_task="COUNTING", q="hulls") == [NAME]

@@ -12,7 +12,7 @@ from controlplane.hub.publishing import publish_algorithm
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.roles import Role
 from tests.factories import make_member, make_organization, make_project, make_shared_project
-from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published
+from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, pushed_to, source_of
 
 pytestmark = pytest.mark.django_db
 
@@ -28,13 +28,13 @@ def hub(stranger):
 
 
 def test_the_demo_comes_with_the_published_package_and_its_data(api, user, stranger, hub):
-    make_package(stranger, hub.algorithm, body="published")
-    publish_algorithm(actor=stranger, algorithm_id=hub.algorithm.pk, license="MIT", version="1.1.0")
+    make_package(stranger, source_of(hub), body="published")
+    publish_algorithm(actor=stranger, algorithm_id=source_of(hub).pk, license="MIT", version="1.1.0")
     project = make_project(user)
     answer = deploy(api(user), hub, project)
     assert answer.status_code == 201, answer.json()
     assert (answer.json()["name"], answer.json()["tag"]) == (f"{NAME} demo", "v1")
-    version = Workflow.objects.get(project=project).current
+    version = pushed_to(Workflow.objects.get(project=project))
     assert (version.plugins, version.created_by) == ([NAME], user)
     with zipfile.ZipFile(io.BytesIO(object_store().get_bytes(version.archive_key))) as archive:
         assert archive.read(f"{NAME}/{NAME}.py") == b"published"
@@ -48,7 +48,7 @@ def test_the_demo_comes_with_the_published_package_and_its_data(api, user, stran
 
 
 def test_an_older_publication_goes_on_when_the_algorithm_is_gone(api, user, stranger, hub):
-    hub.algorithm.delete()
+    source_of(hub).delete()
     assert deploy(api(user), hub, make_project(user)).status_code == 201
 
 

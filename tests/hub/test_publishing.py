@@ -14,9 +14,9 @@ from controlplane.common.objectstore import object_store
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, HubVersion
 from controlplane.hub.publishing import publish_algorithm
 from controlplane.workspaces.roles import Role
-from controlplane.workspaces.services import allow_publishing
+from controlplane.workspaces.services import allow_publishing, create_namespace
 from tests.factories import make_member, make_organization
-from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, png
+from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, newest_of, png
 
 pytestmark = pytest.mark.django_db
 
@@ -193,7 +193,7 @@ def test_a_workspace_takes_up_a_name_that_it_left_behind_and_nobody_else_does(ap
     answer = publish(api(user), again, "1.1.0")
     assert answer.status_code == 200, answer.json()
     hub.refresh_from_db()
-    assert (hub.algorithm_id, hub.current.version) == (again.pk, "1.1.0")
+    assert (hub.algorithm_id, newest_of(hub).version) == (again.pk, "1.1.0")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -236,6 +236,16 @@ def test_one_of_several_workspaces_gets_a_name_at_the_same_moment(user, stranger
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(once, algorithms)) == ["hub_name_taken", "published"]
     assert (HubAlgorithm.objects.count(), HubVersion.objects.count()) == (1, 1)
+
+
+def test_the_public_reads_the_workspace_and_nothing_of_its_insides(api, user):
+    organization = make_organization(user)
+    inner = create_namespace(actor=user, parent_id=organization.namespaces.get().pk, name="secret")
+    hub = make_published(user, namespace=inner)
+    shown = str([api().get(f"/v1/hub/{hub.pk}/{path}").json() for path in ("", "versions/", "packages/")])
+    assert f"'publisher': '{organization.name}'" in shown
+    assert "secret" not in shown
+    assert user.username not in shown
 
 
 def test_operators_certify_by_command(api, user, capsys):

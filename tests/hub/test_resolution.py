@@ -15,7 +15,7 @@ from controlplane.hub.uploads import record_uses
 from controlplane.projects.models import Project
 from controlplane.workspaces.services import create_namespace
 from tests.factories import make_organization, make_project, make_workflow
-from tests.hub.algorithms import NAME, make_algorithm, make_package, make_published, root
+from tests.hub.algorithms import NAME, make_algorithm, make_package, make_published, pushed_to, root, source_of
 
 pytestmark = pytest.mark.django_db
 RUNTIME = Platform(os="LINUX", architecture="X86_64", python="3.11", engine="0.16.1")
@@ -103,27 +103,27 @@ def test_a_private_algorithm_without_a_fitting_package_gives_way_to_the_public_o
 
 def test_public_versions_are_ordered_as_versions_not_as_text(user, stranger):
     hub = make_published(stranger, version="1.9.0")
-    publish_algorithm(actor=stranger, algorithm_id=hub.algorithm.pk, license="MIT", version="1.10.0")
+    publish_algorithm(actor=stranger, algorithm_id=source_of(hub).pk, license="MIT", version="1.10.0")
     project = make_project(user)
     got = found(project)
     assert (got.source, got.path, got.version) == ("public", NAME, "1.10.0")
     assert found(project, name=NAME.upper()) is None
-    make_package(stranger, hub.algorithm, python_min_version="3.13")
-    publish_algorithm(actor=stranger, algorithm_id=hub.algorithm.pk, license="MIT", version="2.0.0")
+    make_package(stranger, source_of(hub), python_min_version="3.13")
+    publish_algorithm(actor=stranger, algorithm_id=source_of(hub).pk, license="MIT", version="2.0.0")
     assert found(project, replace(RUNTIME, python="3.13.1")).version == "2.0.0"
 
 
 def test_an_older_public_version_is_found_when_the_newest_does_not_fit(user, stranger):
     hub = make_published(stranger)
     Package.objects.update(retired=True)
-    make_package(stranger, hub.algorithm, ikomia_min_version="0.18.0")
-    publish_algorithm(actor=stranger, algorithm_id=hub.algorithm.pk, license="MIT", version="2.0.0")
+    make_package(stranger, source_of(hub), ikomia_min_version="0.18.0")
+    publish_algorithm(actor=stranger, algorithm_id=source_of(hub).pk, license="MIT", version="2.0.0")
     assert found(make_project(user)).version == "1.0.0"
 
 
 def test_uses_are_recorded_for_private_packages_and_once(user, stranger):
     project = make_project(user)
-    version = make_workflow(project).current
+    version = pushed_to(make_workflow(project))
     make_published(stranger)
     record_uses(version=version, found=[found(project)])
     assert not PackageUse.objects.exists()
@@ -135,7 +135,7 @@ def test_uses_are_recorded_for_private_packages_and_once(user, stranger):
 
 def test_a_package_that_was_deleted_meanwhile_is_told(user):
     project = make_project(user)
-    version = make_workflow(project).current
+    version = pushed_to(make_workflow(project))
     algorithm = make_algorithm(user)
     make_package(user, algorithm)
     got = found(project)

@@ -84,7 +84,6 @@ HUB_VERSION = {
     "version": "1.1.0",
     "license": "APACHE_20",
     "short_description": TOLD["short_description"],
-    "published_by": "ines",
     "one_click": True,
     "digest": COLUMNS["sha256"],
     "created_at": "2026-03-02T09:30:00Z",

@@ -27,6 +27,7 @@ from controlplane.workspaces.models import Visibility
 
 SYSTEMS = [("LINUX", "Linux"), ("WINDOWS", "Windows"), ("OSX", "macOS"), ("DARWIN", "macOS, as Python names it")]
 DEFAULTS = ("ikomia_min_version", "ikomia_max_version", "python_min_version", "python_max_version", "os")
+ADDRESS_OR_NULL = {"type": ["string", "null"], "format": "uri"}
 # The engine reads this date in exactly this form.
 MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -155,19 +156,19 @@ class AlgorithmOutput(serializers.ModelSerializer[Algorithm]):
             *("icon_url", "demo_workflow", "published", "created_at", "updated_at"),
         ]
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(ADDRESS_OR_NULL)
     def get_icon_url(self, algorithm: Algorithm) -> str | None:
         """Return where the icon is, None without one."""
         return absolute_url(self.context["request"], "algorithm-icon", algorithm_id=algorithm.pk) if algorithm.icon_key else None
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(ADDRESS_OR_NULL)
     def get_demo_workflow(self, algorithm: Algorithm) -> str | None:
         """Return where the demo workflow is, None without one."""
         demo: DemoWorkflow | None = getattr(algorithm, "demo", None)
         keys = {"algorithm_id": algorithm.pk, "demo_id": demo.pk} if demo else {}
         return absolute_url(self.context["request"], "algorithm-demo", **keys) if keys else None
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(ADDRESS_OR_NULL)
     def get_published(self, algorithm: Algorithm) -> str | None:
         """Return its entry of the public HUB, None before it is published."""
         hub: HubAlgorithm | None = getattr(algorithm, "published", None)
@@ -237,7 +238,7 @@ class HubAlgorithmRow(serializers.ModelSerializer[HubAlgorithm]):
             *("certification", "one_click", "publisher", "icon_url", "created_at", "updated_at"),
         ]
 
-    @extend_schema_field(OpenApiTypes.URI)
+    @extend_schema_field(ADDRESS_OR_NULL)
     def get_icon_url(self, hub: HubAlgorithm) -> str | None:
         """Return where the icon is, None without one."""
         has_icon = hub.current is not None and hub.current.icon_key
@@ -280,7 +281,7 @@ class HubVersionOutput(serializers.ModelSerializer[HubVersion]):
 
     class Meta:
         model = HubVersion
-        fields = ["version", "license", "short_description", "published_by", "one_click", "digest", "created_at"]
+        fields = ["version", "license", "short_description", "one_click", "digest", "created_at"]
 
 
 class DeployInput(serializers.Serializer[Any]):
