@@ -65,10 +65,10 @@ def answers(world: World, route: str, method: str) -> dict[str, int]:
     """Return the status of each caller's request; each one is undone, and a refused one must not have changed anything."""
     pattern = routes()[route]
     statuses: dict[str, int] = {}
+    before = snapshot()
     for caller in CALLERS:
         for client in world.clients(caller):
             with transaction.atomic():
-                before = snapshot()
                 answer = ask(world, client, caller, route, method, pattern)
                 answer.getvalue()  # to the end, for streams
                 if answer.status_code >= 400:

@@ -16,6 +16,8 @@ from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.services import create_token, revoke_token
 from controlplane.common.clock import now
+from controlplane.common.objectstore import object_store
+from controlplane.hub.models import Algorithm, HubPackage, Package
 from controlplane.projects.archive import pack_folder
 from controlplane.projects.examples_catalogue import EXAMPLES
 from controlplane.workspaces.members import give_role
@@ -23,6 +25,7 @@ from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
 from deployments.services import request_deployment
 from tests.factories import make_member, make_organization, make_shared_project, make_user, make_workflow
+from tests.hub.algorithms import demo, make_algorithm, make_published, plugin, png, upload
 
 CALLERS = (
     "anonymous",
@@ -81,6 +84,7 @@ class World:
         self.colleague = make_member(self.organization, Role.MEMBER, make_user("colleague"))
         give_role(actor=self.owner, target=self.project, user_id=self.colleague.pk, role=Role.MANAGER)
         give_role(actor=self.owner, target=self.inner, user_id=self.colleague.pk, role=Role.MANAGER)
+        self.publish()
         self.tokens = {name: self.token(user) for name, user in self.people.items()}
         self.tokens |= {scope.value: self.token(self.owner, scopes=[scope]) for scope in Scope}
         self.tokens["bound"] = self.token(self.owner, project_id=self.project.pk)
@@ -88,6 +92,15 @@ class World:
         self.expired, self.revoked = self.token(self.owner), self.token(self.owner)
         ApiToken.objects.filter(pk=self.found(self.expired).pk).update(expires_at=now() - timedelta(seconds=1))
         revoke_token(actor=self.owner, token_id=self.found(self.revoked).pk)
+
+    def publish(self) -> None:
+        """Add a published algorithm with all that one can have, and a spare one to delete."""
+        object_store().ensure_bucket()
+        self.hub = make_published(self.owner, with_demo=True, namespace=self.root, icon=png())
+        self.algorithm = Algorithm.objects.get(name=self.hub.name)
+        self.spare_algorithm = make_algorithm(self.owner, "spare_algorithm", namespace=self.root)
+        for algorithm in (self.algorithm, self.spare_algorithm):
+            give_role(actor=self.owner, target=algorithm, user_id=self.colleague.pk, role=Role.MANAGER)
 
     @staticmethod
     def token(user: User, **narrower: Any) -> str:
@@ -113,6 +126,7 @@ class World:
 
     def arguments(self, names: set[str], caller: str, route: str, method: str) -> dict[str, Any]:
         """Return the arguments of a route: always the things of the organization, and the caller's own token."""
+        package = HubPackage.objects.get() if route.startswith("hub") else Package.objects.get(algorithm=self.algorithm)
         people = self.people.get(caller, self.owner)
         own = ApiToken.objects.filter(user=people, revoked_at=None).order_by("created_at").first()
         known: dict[str, Any] = {
@@ -124,9 +138,14 @@ class World:
             "user_id": self.colleague.pk,
             "token_id": own.pk if own else self.owner.pk,
             "number": 1,
+            "algorithm_id": self.algorithm.pk,
+            "package_id": package.pk,
+            "demo_id": self.algorithm.demo.pk,
+            "hub_id": self.hub.pk,
         }
-        if method == "DELETE" and route in ("workflow", "project"):
-            known |= {"workflow_id": self.spare_workflow.pk, "project_id": self.empty_project.pk}
+        if method == "DELETE" and route in ("workflow", "project", "algorithm"):
+            spare = {"workflow_id": self.spare_workflow, "project_id": self.empty_project, "algorithm_id": self.spare_algorithm}
+            known |= {name: one.pk for name, one in spare.items()}
         return {name: known[name] for name in names}
 
 
@@ -169,6 +188,14 @@ BODIES: dict[tuple[str, str], Body] = {
     ("project-workflows", "POST"): lambda _: {"archive": archive()},
     ("workflow-deployments", "POST"): lambda _: OFFER,
     ("deployment", "PUT"): lambda _: {"size": "M"},
+    ("namespace-algorithms", "POST"): lambda _: {"name": "another_one"},
+    ("algorithm", "PUT"): lambda _: {"short_description": "changed"},
+    ("algorithm-members", "POST"): lambda world: {"user": person(world), "role": "OWNER"},
+    ("algorithm-member", "PUT"): lambda _: {"role": "OWNER"},
+    ("algorithm-packages", "POST"): lambda _: {"file": upload(plugin(body="new")), "os": ["LINUX"]},
+    ("algorithm-demos", "POST"): lambda _: {"archive": upload(demo(body="new"))},
+    ("algorithm-publish", "PUT"): lambda _: {"license": "MIT", "version": "1.0.1"},
+    ("hub-deploy", "POST"): lambda world: {"project": f"http://testserver/v1/projects/{world.project.pk}/"},
 }
-MULTIPART = {("project-workflows", "POST")}
+MULTIPART = {("project-workflows", "POST"), ("algorithm-packages", "POST"), ("algorithm-demos", "POST")}
 QUERIES: dict[str, Callable[[World], dict[str, str]]] = {"endpoint-token": lambda world: {"endpoint": world.deployment.endpoint}}
