@@ -20,23 +20,23 @@ ORGANIZATION_VISIBILITIES = [("PUBLIC", "Public"), ("TEAM", "Team")]
 
 
 class OrganizationInput(serializers.Serializer[Any]):
-    """An organization to create."""
+    """An organization to create; null is as good as nothing."""
 
     name = TextField(max_length=60)
-    description = TextField(max_length=10_000, allow_blank=True, default="")
-    homepage = serializers.URLField(max_length=300, allow_blank=True, default="")
-    location = TextField(max_length=100, allow_blank=True, default="")
-    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, default="TEAM")
+    description = TextField(max_length=10_000, allow_blank=True, allow_null=True, default="")
+    homepage = serializers.URLField(max_length=300, allow_blank=True, allow_null=True, default="")
+    location = TextField(max_length=100, allow_blank=True, allow_null=True, default="")
+    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, default="TEAM")
 
 
 class OrganizationChange(serializers.Serializer[Any]):
-    """What may change of an organization; the whole object may come back, read-only fields are ignored."""
+    """What may change of an organization; the whole object may come back, read-only fields and nulls are ignored."""
 
-    name = TextField(max_length=60, required=False)
-    description = TextField(max_length=10_000, allow_blank=True, required=False)
-    homepage = serializers.URLField(max_length=300, allow_blank=True, required=False)
-    location = TextField(max_length=100, allow_blank=True, required=False)
-    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, required=False)
+    name = TextField(max_length=60, allow_null=True, required=False)
+    description = TextField(max_length=10_000, allow_blank=True, allow_null=True, required=False)
+    homepage = serializers.URLField(max_length=300, allow_blank=True, allow_null=True, required=False)
+    location = TextField(max_length=100, allow_blank=True, allow_null=True, required=False)
+    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, required=False)
 
 
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
