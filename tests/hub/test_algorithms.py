@@ -219,7 +219,7 @@ def test_a_public_algorithm_is_read_but_not_changed_by_a_stranger(api, user, str
     before = objects()
     client = api(stranger)
     assert client.get(url(algorithm)).status_code == 200
-    assert client.get(f"{url(algorithm)}packages/{package.pk}/download/").status_code == 200
+    assert client.get(f"{url(algorithm)}packages/{package.pk}/download/").getvalue() == plugin()
     refused = [
         client.put(url(algorithm), {"visibility": "PRIVATE"}),
         client.put(url(algorithm), as_form({}, icon=upload(png(), "i.png")), format="multipart"),

@@ -16,7 +16,7 @@ from controlplane.hub.publishing import publish_algorithm
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import allow_publishing, create_namespace
 from tests.factories import make_member, make_organization
-from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, newest_of, png
+from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, newest_of, plugin, png
 
 pytestmark = pytest.mark.django_db
 
@@ -147,7 +147,7 @@ def test_what_is_published_stays_as_it_was_when_the_algorithm_changes(api, user,
     assert api(user).delete(f"/v1/algos/{algorithm.pk}/").status_code == 204
     assert api().get(first["url"]).json() == first
     assert b"".join(api().get(first["icon_url"]).streaming_content) == icon
-    assert api().get(f"{first['packages'][0]['url']}download/").status_code == 200
+    assert api().get(f"{first['packages'][0]['url']}download/").getvalue() == plugin()
 
 
 def test_the_database_itself_refuses_to_change_what_is_published(user):
