@@ -76,11 +76,11 @@ def sweep_sessions(sender: type[User], **_: Any) -> None:
 
 
 def write_down(sender: Any, signal: Signal, **told: Any) -> None:
-    """Add the act to the installation's audit log."""
+    """Add the act to the audit log of the person's own workspace, which they can read."""
     user = person_of(told)
     if user is not None:
         with transaction.atomic():
-            record(actor=user, action=RECORDED[signal], kind="account", target=user.pk, name=user.username, chain=None)
+            record(actor=user, action=RECORDED[signal], kind="account", target=user.pk, name=user.username, chain=user.pk)
 
 
 def person_of(told: dict[str, Any]) -> User | None:

@@ -67,6 +67,20 @@ def check_username(username: str) -> None:
         raise Conflict("username_taken", f"The name '{username}' is reserved. Choose another one.", fields={"username": ["reserved"]})
 
 
+def make_operator(*, username: str, operator: bool) -> User:
+    """Give a user the rights of an operator, or take them. Raises `NotFound`."""
+    with transaction.atomic():
+        user = User.objects.select_for_update().filter(username__iexact=username).first()
+        if user is None:
+            raise NotFound("not_found", f"There is no user '{username}'. They sign up first.")
+        user.is_staff = operator
+        user.save(update_fields=["is_staff", "updated_at"])
+        record(
+            actor=None, action="account.operator", kind="account", target=user.pk, name=user.username, chain=None, details={"is": operator}
+        )
+    return user
+
+
 def verify_password(*, username: str, password: str) -> User | None:
     """Return the active user with this name and password, or None; the time taken does not tell which was wrong."""
     user = User.objects.filter(username__iexact=username, is_active=True).first()

@@ -77,12 +77,21 @@ def delete_project(*, actor: User, project_id: UUID) -> None:
             forget_target(project.pk)
             note(actor, "project.delete", project, workspace=project.workspace_id)
     except ProtectedError as error:
-        names = list(project.workflows.order_by("name").values_list("name", flat=True)[:100])
-        raise Conflict(
-            "project_not_empty",
-            f"'{project.name}' still has workflows: {', '.join(names[:10])}. Delete them first, each after its deployments.",
-            fields={"workflows": names},
-        ) from error
+        raise project_not_empty(project) from error
+
+
+def project_not_empty(project: Project) -> Conflict:
+    """Return the refusal to delete a project, with its workflows and what they are deployed on."""
+    # Deployments stand above this room: only their names are read, through the relation that they have to a workflow.
+    rows: list[Any] = list(project.workflows.order_by("name").prefetch_related("deployments")[:100])
+    deployed = {row.name: [str(deployment) for deployment in row.deployments.all()] for row in rows}
+    told = [f"{name} (deployed on {', '.join(places)})" if places else name for name, places in deployed.items()]
+    more = f" and {len(told) - 10} more" if len(told) > 10 else ""
+    return Conflict(
+        "project_not_empty",
+        f"'{project.path}' still has workflows: {', '.join(told[:10])}{more}. Delete them first, each after its deployments.",
+        fields={"workflows": list(deployed), "deployments": [place for places in deployed.values() for place in places]},
+    )
 
 
 def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workflow:

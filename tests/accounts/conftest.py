@@ -6,7 +6,6 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
-from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.core.cache import cache
 from django.test import Client
 
@@ -22,13 +21,6 @@ def no_tries_yet():
     cache.clear()
     for key in valkey().scan_iter(f"{PREFIX}:*"):
         valkey().delete(key)
-
-
-@pytest.fixture(autouse=True)
-def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Argon2 at its least cost: these tests look at hundreds of passwords."""
-    for name, value in {"time_cost": 1, "memory_cost": 8, "parallelism": 1}.items():
-        monkeypatch.setattr(Argon2PasswordHasher, name, value)
 
 
 @pytest.fixture

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from io import StringIO
+
 import pytest
+from django.core.management import CommandError, call_command
 
 from controlplane.accounts.models import User
+from controlplane.audit.models import AuditEntry
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace
 from tests.factories import PASSWORD, make_user
@@ -76,3 +80,18 @@ def test_a_sign_up_that_fails_half_way_leaves_nothing(api, monkeypatch):
     assert not User.objects.exists()
     assert not Workflow.objects.exists()
     assert not WorkflowVersion.objects.exists()
+
+
+def test_a_command_makes_and_unmakes_an_operator(user):
+    call_command("operator", user.username.upper(), stdout=StringIO())
+    user.refresh_from_db()
+    assert user.is_staff
+    call_command("operator", user.username, "--revoke", stdout=StringIO())
+    user.refresh_from_db()
+    assert not user.is_staff
+    assert [line.details for line in AuditEntry.objects.filter(action="account.operator").order_by("sequence")] == [
+        {"is": True},
+        {"is": False},
+    ]
+    with pytest.raises(CommandError, match="They sign up first"):
+        call_command("operator", "nobody-of-that-name")

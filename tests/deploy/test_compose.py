@@ -59,7 +59,9 @@ def test_one_command_writes_the_variables_once(tmp_path):
     made = []
     for name in ("first", "second"):
         file = tmp_path / name
-        subprocess.run(["sh", "deploy/make-env.sh", "slipway.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=True)
+        subprocess.run(
+            ["sh", "deploy/make-env.sh", "slipway.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=True
+        )
         assert file.stat().st_mode & 0o777 == 0o600
         made.append(dict(line.split("=", 1) for line in file.read_text().splitlines() if line[0] != "#"))
     first, second = made
@@ -69,7 +71,9 @@ def test_one_command_writes_the_variables_once(tmp_path):
     assert {name for name in first if first[name] != second[name]} == set(REQUIRED) - {"SLIPWAY_DOMAIN"}
     Fernet(first["FIELD_KEY"])
     before = file.read_bytes()
-    again = subprocess.run(["sh", "deploy/make-env.sh", "other.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=False)
+    again = subprocess.run(
+        ["sh", "deploy/make-env.sh", "other.example.org", file], cwd=REPOSITORY, capture_output=True, timeout=30, check=False
+    )
     assert again.returncode == 1
     assert b"it stays as it is" in again.stderr
     assert file.read_bytes() == before

@@ -7,6 +7,7 @@ import pytest
 from controlplane.audit.models import AuditEntry
 from controlplane.workspaces.models import Membership, Namespace, Organization
 from controlplane.workspaces.roles import Role
+from deployments.services import request_deployment
 from tests.factories import make_member, make_organization, make_project, make_shared_project, make_workflow
 
 pytestmark = pytest.mark.django_db
@@ -146,10 +147,14 @@ def test_a_personal_workspace_has_sub_namespaces_and_no_members(api, user, stran
 
 def test_a_project_says_which_workflows_keep_it(api, user, harbour):
     project = make_shared_project(harbour)
-    make_workflow(project, user=user)
+    deployed = make_workflow(project, user=user)
+    make_workflow(project, "edges", user=user)
+    request_deployment(actor=user, workflow_id=deployed.pk, provider="AWS", region="FRANCE", flavour="CLUSTER", size="S")
     refused = api(user).delete(f"/v1/projects/{project.pk}/")
     assert refused.status_code == 409
-    assert refused.json()["fields"]["workflows"] == ["blur"]
+    assert "blur (deployed on AWS FRANCE CLUSTER S (QUEUED)), soft_edges" in refused.json()["detail"]
+    assert refused.json()["fields"] == {"workflows": ["blur", "soft_edges"], "deployments": ["AWS FRANCE CLUSTER S (QUEUED)"]}
+    assert project.workflows.count() == 2
 
 
 def test_what_is_new_in_an_organization_is_the_teams(api, user, harbour):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from controlplane.common.errors import PermissionDenied
+from controlplane.workspaces.matrix import markdown
 from controlplane.workspaces.permissions import allowed, require
-from controlplane.workspaces.roles import PUBLIC_PERMISSIONS, ROLE_TABLE, Permission, Role
+from controlplane.workspaces.roles import PUBLIC_PERMISSIONS, ROLE_TABLE, ROWS, Permission, Role
 from tests.factories import make_project
 
 DOCUMENTED = {
@@ -29,6 +32,11 @@ DOCUMENTED = {
 @pytest.mark.parametrize("permission", DOCUMENTED)
 def test_a_permission_belongs_to_the_documented_roles(permission):
     assert {role.value for role in Role if permission in ROLE_TABLE[role]} == DOCUMENTED[permission]
+
+
+def test_each_permission_stands_in_one_row_of_the_matrix_and_in_the_documentation():
+    assert sorted(permission for _, permissions in ROWS for permission in permissions) == sorted(Permission)
+    assert markdown() in (Path(settings.BASE_DIR) / "docs/permissions.md").read_text()
 
 
 def test_each_role_may_do_all_that_the_weaker_one_may():

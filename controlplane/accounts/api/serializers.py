@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import MEANING, Scope
-from controlplane.api.fields import TextField, UrlField, absolute_url
+from controlplane.api.fields import IdField, TextField, UrlField, absolute_url
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 
@@ -64,7 +64,7 @@ class TokenInput(serializers.Serializer[Any]):
         allow_empty=False,
         help_text="What it may be used for; a full token without them.",
     )
-    project = serializers.UUIDField(allow_null=True, default=None, help_text="Id of the one project that it sees.")
+    project = IdField(allow_null=True, default=None, help_text="Id of the one project that it sees.")
 
 
 class TokenOutput(serializers.ModelSerializer[ApiToken]):

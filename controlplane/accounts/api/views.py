@@ -124,7 +124,9 @@ class TokenList(WorkspaceView):
 
     @extend_schema(
         summary="Make a token",
-        description="With user name and password (basic auth). The answer holds the clear token, this once.",
+        description="With user name and password (basic auth), and with the code of a second factor in `X-OTP`. The answer holds the clear token, this "
+        "once. `scopes` and `project` narrow it; a narrow token makes no wider one.",
+        parameters=[OpenApiParameter("X-OTP", str, OpenApiParameter.HEADER, description="Only for people with a second factor.")],
         request=TokenInput,
         responses={201: NewTokenOutput},
         examples=[
