@@ -16,6 +16,13 @@ from tests.stack import stack
 __all__ = ["stack"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process of `-n` run a whole file, and one of them all tests of the running service, which is started once."""
+    for item in items:
+        together = "stack" if item.get_closest_marker("stack") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def quick_hashes() -> Iterator[None]:
     """Argon2 at its least cost: tests make thousands of people. The whole service, which has processes of its own, hashes as it should."""

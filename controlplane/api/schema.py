@@ -57,7 +57,7 @@ def describe_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             statuses = ["400", "405"]
             if {} not in operation.get("security", [{}]):
                 statuses += ["401", "403"]
-            if "{" in path:
+            if "{" in path or method == "post":
                 statuses.append("404")
             if method in {"post", "put", "patch", "delete"}:
                 statuses += ["409", "415"]

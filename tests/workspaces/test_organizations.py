@@ -152,8 +152,8 @@ def test_a_project_says_which_workflows_keep_it(api, user, harbour):
     request_deployment(actor=user, workflow_id=deployed.pk, provider="AWS", region="FRANCE", flavour="CLUSTER", size="S")
     refused = api(user).delete(f"/v1/projects/{project.pk}/")
     assert refused.status_code == 409
-    assert "blur (deployed on AWS FRANCE CLUSTER S (QUEUED)), soft_edges" in refused.json()["detail"]
-    assert refused.json()["fields"] == {"workflows": ["blur", "soft_edges"], "deployments": ["AWS FRANCE CLUSTER S (QUEUED)"]}
+    assert "blur (deployed on AWS FRANCE CLUSTER S (QUEUED)), edges" in refused.json()["detail"]
+    assert refused.json()["fields"] == {"workflows": ["blur", "edges"], "deployments": ["AWS FRANCE CLUSTER S (QUEUED)"]}
     assert project.workflows.count() == 2
 
 
