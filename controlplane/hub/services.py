@@ -20,7 +20,7 @@ from controlplane.hub.models import Algorithm, Package, PackageUse
 from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.permissions import Permission, require
-from controlplane.workspaces.services import announce_lowered, default_visibility, forget_target, visible_namespace
+from controlplane.workspaces.services import default_visibility, forget_target, visible_namespace
 from controlplane.workspaces.trail import note
 
 NAME_RULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$", re.ASCII)
@@ -84,8 +84,6 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> A
         for field in changed:
             setattr(algorithm, field, changes[field])
         algorithm.save(update_fields=[*changed, "updated_at"])
-        if moved and algorithm.namespace.organization is not None:
-            announce_lowered(algorithm.namespace.organization)
         note(actor, "algorithm.edit", algorithm, workspace=algorithm.workspace_id, changed=changed, visibility=moved)
     return algorithm
 
