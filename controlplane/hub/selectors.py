@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db.models import Prefetch
 
+from controlplane.accounts.models import User
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, Package
 from controlplane.hub.platforms import Platform, fits
 from controlplane.projects.models import Project
@@ -33,13 +34,13 @@ class FoundPackage:
     sha256: str
 
 
-def package_for(*, project: Project, name: str, platform: Platform) -> FoundPackage | None:
+def package_for(*, project: Project, name: str, platform: Platform, reader: User | None) -> FoundPackage | None:
     """Return the newest package of an algorithm that a runtime can load, as a workflow of this project finds it; None without one.
 
     First the algorithms of the project's own namespaces, the nearest first, then the others of its workspace that are not private, then the
-    public HUB.
+    public HUB. `reader` is who pushed the workflow, None when they are gone.
     """
-    for algorithm in private_algorithms(project, name):
+    for algorithm in private_algorithms(project, name, reader):
         for package in algorithm.packages.filter(retired=False).order_by("-number"):
             if fits(package, platform):
                 return private_package(algorithm, package)
@@ -49,16 +50,26 @@ def package_for(*, project: Project, name: str, platform: Platform) -> FoundPack
     return None
 
 
-def known_algorithm(*, project: Project, name: str) -> bool:
-    """Tell whether a workflow of this project may name an algorithm without bringing it, on whatever platform."""
-    return any(private_algorithms(project, name)) or HubAlgorithm.objects.filter(name=name, current__isnull=False).exists()
+def known_algorithm(*, project: Project, name: str, actor: User) -> bool:
+    """Tell whether a workflow that the actor pushes to this project may name an algorithm without bringing it, on whatever platform.
+
+    The build finds what the person reads. With a token that reads less, such as one bound to a project, what stands first must be within it.
+    """
+    found = [algorithm.pk for algorithm in private_algorithms(project, name, User.objects.get(pk=actor.pk))]
+    if found:
+        return Algorithm.objects.visible_to(actor).filter(pk__in=found).exists()
+    return HubAlgorithm.objects.filter(name=name, current__isnull=False).exists()
 
 
-def private_algorithms(project: Project, name: str) -> Iterator[Algorithm]:
-    """Yield the algorithms of this name that workflows of a project reach, the nearest first."""
+def private_algorithms(project: Project, name: str, reader: User | None) -> Iterator[Algorithm]:
+    """Yield the algorithms of this name that workflows of a project reach, the nearest first.
+
+    Who pushes to a project need not see all that is around it, so only what the reader may read counts; without a reader, what is not private.
+    """
+    readable = Algorithm.objects.exclude(visibility=Visibility.PRIVATE) if reader is None else Algorithm.objects.visible_to(reader)
     above = [namespace.pk for namespace in reversed(project.namespace.lineage())]
     workspace = {"namespace__owner": project.namespace.owner, "namespace__organization": project.namespace.organization}
-    rows = Algorithm.objects.filter(name=name, **workspace).select_related("namespace__parent").order_by("namespace__path")
+    rows = readable.filter(name=name, **workspace).select_related("namespace__parent").order_by("namespace__path")
     found = {algorithm.namespace_id: algorithm for algorithm in rows}
     yield from (found[key] for key in above if key in found)
     for key, algorithm in found.items():

@@ -30,9 +30,10 @@ def check_bound_project(user: User, project_id: UUID, **_: Any) -> None:
 
 
 @receiver(access_lowered, dispatch_uid="projects.access_lowered")
-def take_back_endpoint_tokens(organization: Organization, users: Iterable[UUID], **_: Any) -> None:
-    """Void the endpoint tokens of these people for all projects of the organization that they may use no longer."""
-    projects = set(Project.objects.filter(namespace__organization=organization).values_list("pk", flat=True))
+def take_back_endpoint_tokens(organization: Organization, users: Iterable[UUID], path: str, **_: Any) -> None:
+    """Void the endpoint tokens of these people for all projects at this path or below that they may use no longer."""
+    rows = Project.objects.filter(namespace__organization=organization).select_related("namespace")
+    projects = {project.pk for project in rows if f"{project.path}/".startswith(f"{path}/")}
     for user in User.objects.filter(pk__in=users):
         lost = projects - set(Project.objects.usable_by(user).filter(pk__in=projects).values_list("pk", flat=True))
         if lost:

@@ -102,7 +102,7 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
     project = visible_project(actor, project_id)
     require(actor, Permission.WORKFLOW_PUSH, project)
     limits = ArchiveLimits(archive_bytes=settings.PUSH_MAX_BYTES)
-    checked = check_archive(archive, limits=limits, known=lambda name: is_known(project, name))
+    checked = check_archive(archive, limits=limits, known=lambda name: is_known(project, name, actor))
     version_id = uuid7()
     key = f"archives/{project.pk}/{version_id}.zip"
     archive.seek(0)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from controlplane.accounts.models import User
 from controlplane.projects.models import Project
 
 
 class Source(Protocol):
-    """Tells whether workflows of a project may name an algorithm without bringing it."""
+    """Tells whether workflows that the actor pushes to a project may name an algorithm without bringing it."""
 
-    def __call__(self, *, project: Project, name: str) -> bool:
+    def __call__(self, *, project: Project, name: str, actor: User) -> bool:
         """Tell."""
 
 
@@ -23,6 +24,6 @@ def register_source(source: Source) -> None:
         _sources.append(source)
 
 
-def is_known(project: Project, name: str) -> bool:
-    """Tell whether any source knows the algorithm."""
-    return any(source(project=project, name=name) for source in _sources)
+def is_known(project: Project, name: str, actor: User) -> bool:
+    """Tell whether any source knows the algorithm for a push of the actor."""
+    return any(source(project=project, name=name, actor=actor) for source in _sources)

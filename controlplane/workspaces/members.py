@@ -96,7 +96,7 @@ def give_role(*, actor: User, target: Target, user_id: UUID, role: Role) -> tupl
         else:
             raise_role(actor, organization, target, user, role)
         if before is not None and role.rank < before.role.rank:
-            access_lowered.send(sender=Organization, organization=organization, users=[user.pk])
+            access_lowered.send(sender=Organization, organization=organization, users=[user.pk], path=target.path)
         former = before.role.value if before else None
         note(actor, "member.give", target, workspace=organization.pk, user=user.username, role=role.value, before=former)
     after = standing_on(user, target)
@@ -146,11 +146,11 @@ def remove_member(*, actor: User, target: Target, user_id: UUID) -> None:
     Raises `PermissionDenied`, `NotFound` (no such member), `Conflict` (last owner, inherited role).
     """
     organization = shared(target)
-    if user_id != actor.pk:
-        require(actor, Permission.MEMBER_MANAGE, target)
     check_bound(actor, target)
     with transaction.atomic():
         lock(organization)
+        if user_id != actor.pk:
+            require(actor, Permission.MEMBER_MANAGE, target)
         user = User.objects.filter(pk=user_id).first()
         standing = standing_on(user, target) if user is not None else None
         if user is None or standing is None:
@@ -163,7 +163,7 @@ def remove_member(*, actor: User, target: Target, user_id: UUID) -> None:
                 "role_inherited",
                 f"'{user.username}' is {standing.role} here through '{standing.source}'. Remove them there, or lower their role there.",
             )
-        access_lowered.send(sender=Organization, organization=organization, users=[user.pk])
+        access_lowered.send(sender=Organization, organization=organization, users=[user.pk], path=target.path)
         note(actor, "member.remove", target, workspace=organization.pk, user=user.username, before=standing.role.value)
 
 

@@ -21,41 +21,66 @@ PROJECT, ALGORITHM, NAMESPACE, ORGANIZATION = "PROJECT", "ALGORITHM", "NAMESPACE
 
 @dataclass(slots=True)
 class Reach:
-    """Where a person's roles lead: namespaces of organizations that they read and manage, and single things that were opened to them."""
+    """Where a person's roles lead.
 
+    Whole organizations by the role on them; in those that they only read, `hidden` namespaces are left out. Single namespaces and things by a
+    role that was raised there.
+    """
+
+    managed: set[UUID] = field(default_factory=set)
+    read: set[UUID] = field(default_factory=set)
+    hidden: set[UUID] = field(default_factory=set)
     reading: set[UUID] = field(default_factory=set)
     managing: set[UUID] = field(default_factory=set)
     raised: dict[str, set[UUID]] = field(default_factory=lambda: defaultdict(set))
 
+    def namespaces(self, at: str = "", organization: str = "organization__in") -> tuple[Q, Q]:
+        """Return the conditions for namespaces that are managed and that are read; `at` is the lookup that leads to them."""
+        own = f"{at}{organization}"
+        inside = at.removesuffix("__") + "__in" if at else "pk__in"
+        managed = Q(**{own: self.managed}) | Q(**{inside: self.managing})
+        read = (Q(**{own: self.read}) & ~Q(**{inside: self.hidden})) | Q(**{inside: self.reading})
+        return managed, read
+
 
 def reach_of(actor: User) -> Reach:
-    """Return the reach of a person: two queries, one for who is in no organization."""
+    """Return the reach of a person: one query, and one more for organizations where single namespaces are private or raised."""
     reach = Reach()
     given: dict[UUID, Role] = {}
-    organizations: set[UUID] = set()
+    looked_into: set[UUID] = set()
     rows = apps.get_model("workspaces", "Membership").objects.filter(user=actor)
-    for organization, kind, target, role in rows.values_list("organization_id", "kind", "target", "role"):
-        given[target] = Role(role)
-        organizations.add(organization)
-        if kind != ORGANIZATION and role != Role.PARTNER:
+    for organization, kind, target, text in rows.values_list("organization_id", "kind", "target", "role"):
+        role = given[target] = Role(text)
+        if kind != ORGANIZATION:
             reach.raised[kind].add(target)
-    if organizations:
-        collect_namespaces(reach, given, organizations)
+            looked_into |= {organization} if kind == NAMESPACE else set()
+        elif role.rank >= Role.MANAGER.rank:
+            reach.managed.add(organization)
+        elif role is Role.MEMBER:
+            reach.read.add(organization)
+    namespaces = apps.get_model("workspaces", "Namespace").objects
+    if reach.read:
+        private = namespaces.filter(organization__in=reach.read, visibility="PRIVATE", parent__isnull=False)
+        looked_into |= set(private.values_list("organization_id", flat=True).distinct())
+    if looked_into:
+        collect_namespaces(reach, given, namespaces.filter(organization__in=looked_into))
     return reach
 
 
-def collect_namespaces(reach: Reach, given: dict[UUID, Role], organizations: set[UUID]) -> None:
-    """Fill in the namespaces, parents before their children."""
+def collect_namespaces(reach: Reach, given: dict[UUID, Role], namespaces: models.QuerySet[Any]) -> None:
+    """Fill in single namespaces, parents before their children."""
     roles: dict[UUID, Role | None] = {}
-    rows = apps.get_model("workspaces", "Namespace").objects.filter(organization__in=organizations).order_by("path")
-    for key, parent, organization, visibility in rows.values_list("id", "parent_id", "organization_id", "visibility"):
+    for key, parent, organization, visibility in namespaces.order_by("path").values_list(
+        "id", "parent_id", "organization_id", "visibility"
+    ):
         from_above = given.get(organization) if parent is None else inherited(roles.get(parent), private=visibility == "PRIVATE")
-        role = stronger(from_above, given.get(key))
-        roles[key] = role
-        if role is not None and role.rank >= Role.MEMBER.rank:
-            reach.reading.add(key)
-        if role is not None and role.rank >= Role.MANAGER.rank:
+        role = roles[key] = stronger(from_above, given.get(key))
+        if role is None or role is Role.PARTNER:
+            reach.hidden.add(key)
+        elif role.rank >= Role.MANAGER.rank:
             reach.managing.add(key)
+        else:
+            reach.reading.add(key)
 
 
 def bound_project(actor: User) -> UUID | None:
@@ -70,8 +95,8 @@ def within_reach(actor: User, kind: str, *, at: str = "", public: bool = True) -
     """
     reach = reach_of(actor)
     found = Q(**{f"{at}namespace__owner": actor}) | Q(**{f"{at}pk__in": reach.raised[kind]})
-    found |= Q(**{f"{at}namespace__in": reach.managing})
-    found |= Q(**{f"{at}namespace__in": reach.reading}) & ~Q(**{f"{at}visibility": "PRIVATE"})
+    managed, read = reach.namespaces(f"{at}namespace__")
+    found |= managed | (read & ~Q(**{f"{at}visibility": "PRIVATE"}))
     if public:
         found |= Q(**{f"{at}visibility": "PUBLIC"})
     if (bound := bound_project(actor)) is not None:
@@ -95,9 +120,10 @@ class NamespaceQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, actor: User) -> NamespaceQuerySet:
         """Keep the actor's own namespaces, those of their organizations and the public ones."""
-        if (bound := bound_project(actor)) is not None:
-            return self.filter(projects=bound)
-        return self.filter(Q(owner=actor) | Q(visibility="PUBLIC") | Q(pk__in=reach_of(actor).reading))
+        managed, read = reach_of(actor).namespaces()
+        found = self.filter(Q(owner=actor) | Q(visibility="PUBLIC") | managed | read)
+        bound = bound_project(actor)
+        return found if bound is None else found.filter(projects=bound)
 
 
 class MembershipQuerySet(models.QuerySet[Any]):

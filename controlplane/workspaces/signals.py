@@ -2,5 +2,6 @@
 
 from django.dispatch import Signal
 
-# Sent inside the transaction with `organization` and `users` (their ids): roles went down or things became private, so that access may be over.
+# Sent inside the transaction with `organization`, `users` (their ids) and `path`: roles went down or something became private, so that access to
+# what is at this path or below may be over.
 access_lowered = Signal()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 from uuid import UUID
 
 from controlplane.accounts.models import User
 from controlplane.audit.services import record
+
+LONGEST_VALUE = 100
 
 
 class Audited(Protocol):
@@ -26,3 +29,12 @@ def note(actor: User | None, action: str, target: Audited, *, workspace: UUID, n
     """
     kind = action.partition(".")[0]
     record(actor=actor, action=action, kind=kind, target=target.pk, name=name or target.path, chain=workspace, details=details)
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, list[str] | str]:
+    """Return what an edit changed: former and new value of short fields, of long ones only that they changed."""
+    found: dict[str, list[str] | str] = {}
+    for field, value in after.items():
+        if before[field] != value:
+            found[field] = [before[field], value] if max(len(before[field]), len(value)) <= LONGEST_VALUE else "changed"
+    return found

@@ -55,7 +55,7 @@ def take_algorithms(version: WorkflowVersion, note: Callable[..., None]) -> list
     taken = []
     missing = []
     for name in version.algorithms:
-        found = package_for(project=project, name=name, platform=platform)
+        found = package_for(project=project, name=name, platform=platform, reader=version.created_by)
         if found is None:
             missing.append(name)
             continue

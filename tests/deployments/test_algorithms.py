@@ -14,11 +14,13 @@ from controlplane.hub.models import PackageUse
 from controlplane.hub.services import delete_algorithm
 from controlplane.hub.uploads import add_package
 from controlplane.projects.services import push_workflow
+from controlplane.workspaces.models import Membership
+from controlplane.workspaces.roles import Role
 from deployments.bundles import algorithms, build
 from deployments.bundles.build import build_bundle, bundle_key
 from deployments.errors import BuildFailed
 from deployments.models import Bundle
-from tests.factories import make_project, make_user
+from tests.factories import make_member, make_organization, make_project, make_shared_project, make_user
 from tests.hub.algorithms import LINUX, NAME, make_algorithm, make_package, make_published, plugin, zipped
 from tests.projects.archives import connection, task
 
@@ -93,6 +95,23 @@ def test_an_algorithm_that_nobody_has_is_refused_at_the_push(user, stranger):
     make_package(stranger, make_algorithm(stranger))
     with pytest.raises(InvalidInput, match="private HUB"):
         push(user)
+
+
+def test_who_pushes_to_a_single_project_builds_with_nothing_that_they_may_not_read(user):
+    organization = make_organization(user)
+    project = make_shared_project(organization)
+    algorithm = make_algorithm(user, namespace=organization.namespaces.get())
+    make_package(user, algorithm)
+    partner = make_member(organization, Role.PARTNER)
+    for target, kind, role in ((project, "PROJECT", Role.MANAGER), (algorithm, "ALGORITHM", Role.MEMBER)):
+        Membership.objects.create(organization=organization, user=partner, kind=kind, target=target.pk, role=role)
+    version = push(partner, project=project)
+    Membership.objects.filter(user=partner, kind="ALGORITHM").delete()
+    with pytest.raises(BuildFailed, match="No package of"):
+        build_bundle(version)
+    with pytest.raises(InvalidInput, match="private HUB"):
+        push(partner, project=project)
+    assert build_bundle(push(user, project=project)).algorithms[0]["source"] == "private"
 
 
 def test_a_package_for_another_platform_fails_the_build_and_says_which_is_needed(user):

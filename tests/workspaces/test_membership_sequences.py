@@ -94,7 +94,10 @@ class Memberships(RuleBasedStateMachine):
             if type(fresh).__name__ == "Namespace":
                 for one in self.people:
                     role = role_on(one, fresh)
-                    assert (fresh.pk in reach_of(one).reading) == (role is not None and role.rank >= Role.MEMBER.rank)
+                    managed, read = reach_of(one).namespaces()
+                    for condition, least in ((managed, Role.MANAGER), (managed | read, Role.MEMBER)):
+                        found = type(fresh).objects.filter(condition, pk=fresh.pk).exists()
+                        assert found == (role is not None and role.rank >= least.rank)
 
 
 @pytest.mark.django_db(transaction=False)
