@@ -37,14 +37,16 @@ class FoundPackage:
 def package_for(*, project: Project, name: str, platform: Platform, reader: User | None) -> FoundPackage | None:
     """Return the newest package of an algorithm that a runtime can load, as a workflow of this project finds it; None without one.
 
-    First the algorithms of the project's own namespaces, the nearest first, then the others of its workspace that are not private, then the
-    public HUB. `reader` is who pushed the workflow, None when they are gone.
+    First the algorithms of the project's own namespaces, the nearest first, then the others of its workspace that are not private. Only when
+    there is none of this name, the public HUB: what others publish never stands in for what the workspace has. `reader` is who pushed the
+    workflow, None when they are gone.
     """
-    for algorithm in private_algorithms(project, name, reader):
+    own = list(private_algorithms(project, name, reader))
+    for algorithm in own:
         for package in algorithm.packages.filter(retired=False).order_by("-number"):
             if fits(package, platform):
                 return private_package(algorithm, package)
-    for published in public_packages(name):
+    for published in () if own else public_packages(name):
         if fits(published, platform):
             return public_package(published)
     return None

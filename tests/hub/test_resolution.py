@@ -19,7 +19,7 @@ from controlplane.projects.models import Project
 from controlplane.workspaces.models import Membership
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
-from tests.factories import make_member, make_organization, make_project, make_shared_project, make_workflow
+from tests.factories import make_member, make_organization, make_project, make_shared_project, make_user, make_workflow
 from tests.hub.algorithms import NAME, make_algorithm, make_package, make_published, pushed_to, root, source_of
 
 pytestmark = pytest.mark.django_db
@@ -165,10 +165,15 @@ def test_the_algorithms_of_another_workspace_are_not_found_even_public_ones(user
     assert not known(make_project(user, "other"))
 
 
-def test_a_private_algorithm_without_a_fitting_package_gives_way_to_the_public_one(user, stranger):
-    make_package(user, make_algorithm(user), os=["WINDOWS"])
+@pytest.mark.parametrize("platform", [{"os": ["WINDOWS"]}, {"python_min_version": "3.12"}, None])
+def test_what_others_publish_never_stands_in_for_an_algorithm_of_the_workspace(user, stranger, platform):
+    algorithm = make_algorithm(user)
+    if platform:
+        make_package(user, algorithm, **platform)
     make_published(stranger)
-    assert found(make_project(user)).source == "public"
+    assert found(make_project(user)) is None
+    assert found(make_project(stranger)).source == "private"
+    assert found(make_project(make_user())).source == "public"
 
 
 def test_public_versions_are_ordered_as_versions_not_as_text(user, stranger):
