@@ -15,6 +15,7 @@ from controlplane.common.errors import Conflict
 from controlplane.common.lookup import visible_or_404
 from controlplane.common.objectstore import object_store
 from controlplane.hub.models import HubAlgorithm, HubPackage, HubVersion
+from controlplane.hub.platforms import fits, runtime
 from controlplane.projects.models import Workflow
 from controlplane.projects.services import push_workflow, visible_project
 from controlplane.workspaces.permissions import Permission, require
@@ -37,14 +38,15 @@ def deploy_demo(*, actor: User, hub_id: UUID, project_id: UUID) -> Workflow:
 
 
 def deployable(hub: HubAlgorithm) -> tuple[HubVersion, HubPackage]:
-    """Return the newest version and its package for deployments, which run Linux. Raises `Conflict` when there is no such thing."""
+    """Return the newest version and its newest package that runtimes can load. Raises `Conflict` when there is no such thing."""
     version = hub.current
     if version is None or not version.demo_key:
         raise Conflict("no_demo", f"'{hub.name}' was published without a demo workflow. Use it in a workflow of your own, and push that.")
-    packages = [package for package in version.packages.order_by("-id") if not package.os or "LINUX" in package.os]
-    if not packages:
-        raise Conflict("no_package", f"{version.version} of '{hub.name}' has no package for Linux, which deployments run.")
-    return version, packages[0]
+    platform = runtime()
+    for package in version.packages.order_by("-number"):
+        if fits(package, platform):
+            return version, package
+    raise Conflict("no_package", f"{version.version} of '{hub.name}' has no package for what deployments run: {platform}.")
 
 
 @contextmanager

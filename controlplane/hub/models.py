@@ -279,9 +279,10 @@ class HubVersion(Described):
 
 
 class HubPackage(PackageFile):
-    """A package of a published version; it shares the object with the upload that it was made from. As immutable as its version."""
+    """A package of a published version; it shares number and object with the upload that it was made from. As immutable as its version."""
 
     version = models.ForeignKey(HubVersion, on_delete=models.PROTECT, related_name="packages")
+    number = models.PositiveIntegerField()
 
     objects = PublicQuerySet.as_manager()
 

@@ -1,11 +1,11 @@
-"""Platforms: what a package was made for, what a runtime is, and whether the two fit. Pure."""
+"""Platforms: what a package was made for, what a runtime is, and whether the two fit. Rooms that know the runtimes register themselves."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -20,12 +20,32 @@ SAME_MACHINES = {"AMD64": "X86_64", "ARM64": "AARCH64"}
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What a runtime is: `os` such as LINUX, `architecture` such as X86_64, the versions of its Python and of its engine."""
+    """What a runtime is: `os` such as LINUX, `architecture` such as X86_64, the versions of its Python and of its engine, "" when not known."""
 
     os: str
     architecture: str
     python: str
     engine: str
+
+    def __str__(self) -> str:
+        versions = [f"{what} {version}" for what, version in (("Python", self.python), ("engine", self.engine)) if version]
+        return ", ".join([f"{self.os} {self.architecture}", *versions])
+
+
+# What runtimes are where nothing tells more.
+ANY_RUNTIME = Platform(os="LINUX", architecture="X86_64", python="", engine="")
+_runtimes: list[Callable[[], Platform | None]] = []
+
+
+def register_runtime(find: Callable[[], Platform | None]) -> None:
+    """Add a function that tells what the runtimes of this installation are, or None when it does not know."""
+    if find not in _runtimes:
+        _runtimes.append(find)
+
+
+def runtime() -> Platform:
+    """Return what the runtimes are, as far as any room knows."""
+    return next((found for find in _runtimes if (found := find()) is not None), ANY_RUNTIME)
 
 
 class Packaged(Protocol):
@@ -61,8 +81,8 @@ def machine(architecture: str) -> str:
 
 
 def within(version: str, lowest: str, below: str) -> bool:
-    """Tell whether a version is in a half-open range; one that cannot be read is in none but the unbounded."""
-    if not lowest and not below:
+    """Tell whether a version is in a half-open range; one that is not known is in all, one that cannot be read in none but the unbounded."""
+    if not version or (not lowest and not below):
         return True
     try:
         present = Version(version)

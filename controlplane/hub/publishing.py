@@ -19,7 +19,7 @@ from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.trail import note
 
 COPIED = ("name", *DESCRIBED, "icon_key", "icon_type")
-PACKAGED = ("key", "sha256", "size", "platform_key", *PLATFORM)
+PACKAGED = ("number", "key", "sha256", "size", "platform_key", *PLATFORM)
 
 
 def publish_information(*, actor: User, algorithm_id: UUID) -> dict[str, Any]:

@@ -85,9 +85,9 @@ def hidden(namespace: Namespace, above: set[UUID]) -> bool:
 
 
 def public_packages(name: str) -> Iterator[HubPackage]:
-    """Yield the published packages of a name, those of the newest version first."""
+    """Yield the published packages of a name, those of the newest version first, there the newest upload."""
     rows = HubPackage.objects.filter(version__hub__name=name).select_related("version__hub")
-    yield from rows.order_by("-version__major", "-version__minor", "-version__patch", "-id")
+    yield from rows.order_by("-version__major", "-version__minor", "-version__patch", "-number")
 
 
 def private_package(algorithm: Algorithm, package: Package) -> FoundPackage:
@@ -108,5 +108,5 @@ def with_packages(rows: Any) -> Any:
 
 def with_current(rows: Any) -> Any:
     """Fetch published algorithms together with their newest version and its packages, the newest upload first."""
-    newest = Prefetch("current__packages", HubPackage.objects.order_by("-id"))
+    newest = Prefetch("current__packages", HubPackage.objects.order_by("-number"))
     return rows.filter(current__isnull=False).select_related("current").defer("current__search").prefetch_related(newest)

@@ -79,6 +79,14 @@ def runtime_platform() -> Platform:
     return Platform(os=SYSTEM, architecture=MACHINE, python=python_version(python), engine=installed["ikomia"])
 
 
+def known_platform() -> Platform | None:
+    """Return what the runtimes are, None where their environment is not on this machine: for who chooses a package without building."""
+    try:
+        return runtime_platform()
+    except BuildFailed:
+        return None
+
+
 @lru_cache(maxsize=4)
 def python_version(python: Path) -> str:
     """Return the version of the interpreter of a virtual environment, read from its own description."""

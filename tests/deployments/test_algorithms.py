@@ -11,6 +11,7 @@ import pytest
 from controlplane.common.errors import InvalidInput
 from controlplane.common.objectstore import object_store
 from controlplane.hub.models import PackageUse
+from controlplane.hub.platforms import ANY_RUNTIME, Platform, runtime
 from controlplane.hub.services import delete_algorithm
 from controlplane.hub.uploads import add_package
 from controlplane.projects.services import push_workflow
@@ -165,6 +166,12 @@ def test_several_algorithms_come_from_several_places(user, stranger):
     make_published(stranger, "count_hulls")
     bundle = build_bundle(push(user, NAME, "count_hulls"))
     assert [(one["name"], one["source"]) for one in bundle.algorithms] == [("count_hulls", "public"), (NAME, "private")]
+
+
+def test_the_hub_is_told_what_the_runtimes_are_as_far_as_it_is_known(monkeypatch):
+    assert runtime() == Platform("LINUX", "X86_64", "3.11.9", "0.16.1")
+    monkeypatch.setattr(algorithms, "installed_in", lambda python: None)
+    assert runtime() == ANY_RUNTIME
 
 
 def test_without_the_engine_nothing_can_be_chosen(user, monkeypatch):

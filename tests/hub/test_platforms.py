@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from controlplane.common.errors import InvalidInput
-from controlplane.hub.platforms import Platform, fits, next_minor, platform_object
+from controlplane.hub.platforms import ANY_RUNTIME, Platform, fits, next_minor, platform_object
 from controlplane.hub.versions import next_versions, parse_version
 
 RUNTIME = Platform(os="LINUX", architecture="X86_64", python="3.11.9", engine="0.16.1")
@@ -52,6 +52,11 @@ def test_a_version_that_cannot_be_read_is_in_no_range():
     unknown = Platform("LINUX", "X86_64", "unknown", "0.16.1")
     assert fits(package(), unknown)
     assert not fits(package(python_min_version="3.10"), unknown)
+
+
+def test_a_version_that_is_not_known_is_in_every_range():
+    assert fits(package(python_min_version="3.99", ikomia_max_version="0.1"), ANY_RUNTIME)
+    assert not fits(package(os=["WINDOWS"]), ANY_RUNTIME)
 
 
 def test_ranges_have_the_parts_that_the_engine_needs():

@@ -123,7 +123,7 @@ class HubPackageList(PublicView):
         rows = HubPackage.objects.visible_to(request.user).filter(version__hub=published(request, hub_id)).select_related("version")
         if version := request.query_params.get("version"):
             rows = rows.filter(**{f"version__{part}": number for part, number in parse_version(version)._asdict().items()})
-        rows = rows.defer("version__search").order_by("-version__major", "-version__minor", "-version__patch", "-id")
+        rows = rows.defer("version__search").order_by("-version__major", "-version__minor", "-version__patch", "-number")
         return paged(self, rows, HubPackageOutput)
 
 
