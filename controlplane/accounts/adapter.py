@@ -21,6 +21,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from controlplane.accounts.models import User
 from controlplane.accounts.page_errors import too_many_tries
+from controlplane.accounts.second_factor import has_second_factor
 from controlplane.accounts.services import check_username
 from controlplane.accounts.throttle import TooManyTries, Try, begin_try
 from controlplane.audit.origin import client_address
@@ -82,8 +83,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
         """Return whom these credentials belong to."""
         user: AbstractBaseUser | None = super().authenticate(request, **credentials)
-        if user is not None and self.present_try is not None:
-            self.present_try.was_right()
+        if isinstance(user, User) and self.present_try is not None:
+            # With a second factor the sign-in is not over: what is forgotten now would let somebody guess codes elsewhere.
+            if has_second_factor(user):
+                self.present_try.give_back()
+            else:
+                self.present_try.was_right()
         return user
 
     def get_client_ip(self, request: HttpRequest) -> str:

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.second_factor import has_second_factor, use_code
 from controlplane.accounts.services import use_token, verify_password
-from controlplane.accounts.throttle import TooManyTries, begin_try
+from controlplane.accounts.throttle import TooManyTries, Try, begin_code_try, begin_try
 from controlplane.audit.origin import client_address, set_credential
 from controlplane.common.errors import NotAuthenticated
 
@@ -65,25 +65,37 @@ class PasswordAuthentication(BaseAuthentication):
         """Return whose name, password and code these are. A wrong code counts like a wrong password."""
         try:
             attempt = begin_try(login=username, address=client_address(request))
+            user = verify_password(username=username, password=password)
+            if user is None:
+                raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
+            self.check_code(user, request.headers.get("X-OTP", ""), attempt)
         except TooManyTries as error:
             refusal = Throttled(detail=error.detail)
             refusal.wait = error.retry_after  # type: ignore[attr-defined]
             raise refusal from error
-        user = verify_password(username=username, password=password)
-        if user is None:
-            raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
-        code = request.headers.get("X-OTP", "")
-        if has_second_factor(user) and code and not use_code(user, code):
-            raise NotAuthenticated("wrong_code", "The code in X-OTP is wrong or has been used. Wait for the next one.")
         attempt.was_right()
-        if has_second_factor(user) and not code:
+        set_credential("password")
+        return user
+
+    def check_code(self, user: User, code: str, attempt: Try) -> None:
+        """Use up the code of somebody with a second factor. Raises `NotAuthenticated`, and `TooManyTries` after too many wrong ones."""
+        if not has_second_factor(user):
+            return
+        if not code:
+            attempt.give_back()
             raise NotAuthenticated(
                 "second_factor_needed",
                 f"You have a second factor. Make a token at {settings.PUBLIC_URL}{reverse('settings_token_new')}, "
                 "or send its code as well, in the header 'X-OTP: 123456'.",
             )
-        set_credential("password")
-        return user
+        try:
+            code_attempt = begin_code_try(user)
+        except TooManyTries:
+            attempt.give_back()  # a code that is not looked at shuts nobody out of the browser at this address
+            raise
+        if not use_code(user, code):
+            raise NotAuthenticated("wrong_code", "The code in X-OTP is wrong or has been used. Wait for the next one.")
+        code_attempt.was_right()
 
     def authenticate_header(self, request: Request) -> str:
         """Return what a 401 asks for."""

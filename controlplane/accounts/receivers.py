@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from allauth.account import signals as account_signals
@@ -12,13 +13,15 @@ from allauth.socialaccount import signals as social_signals
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.dispatch import Signal, receiver
+from django.http import HttpRequest
 
 from controlplane.accounts.models import User
 from controlplane.accounts.signals import user_signed_up
-from controlplane.accounts.throttle import forget_tries
+from controlplane.accounts.throttle import forget_tries, know_address
+from controlplane.audit.origin import client_address
 from controlplane.audit.services import record
 from controlplane.common.clock import now
-from controlplane.common.errors import Conflict
+from controlplane.common.errors import Conflict, Unavailable
 
 SWEPT_SESSIONS = 200
 # What the audit log says of allauth's signals. Signals of third parties carry the user inside something else.
@@ -65,6 +68,13 @@ def send_confirmation(address: EmailAddress) -> None:
 def forget_wrong_passwords(sender: type[User], user: User, **_: Any) -> None:
     """Let somebody in who has just chosen a new password, after however many wrong ones."""
     forget_tries(user)
+
+
+@receiver(account_signals.user_logged_in, dispatch_uid="accounts.know_address")
+def know_where_from(sender: type[User], request: HttpRequest, user: User, **_: Any) -> None:
+    """Know the address of a sign-in that is complete. When Valkey went away a moment ago, the person is signed in all the same."""
+    with suppress(Unavailable):
+        know_address(user, client_address(request))
 
 
 @receiver(account_signals.user_logged_in, dispatch_uid="accounts.sweep_sessions")

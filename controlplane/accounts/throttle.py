@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,6 +39,9 @@ ADDRESS = Limit(30, 300)
 # From everywhere together. More than one address can use up (5 in 300 s is 65 in an hour at most), and not asked of an address from which the
 # person has signed in before: guessing from many places shuts nobody out of where they are at home.
 NAME = Limit(100, 3600)
+# Wrong codes of a second factor with basic auth, from everywhere and from known addresses too: who gets as far has the password already, and a
+# code is one of a million, three of which hold at a time. A new password does not forget these.
+CODE = Limit(10, 3600)
 
 # Counts one try on all keys, or on none when one is at its limit: then the answer is how many seconds that one still lasts.
 TAKE = """
@@ -65,27 +68,53 @@ class TooManyTries(TooManyRequests):
     """Too many wrong passwords; `retry_after` is in seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            "too_many_tries",
-            f"Too many wrong passwords. Wait {duration(retry_after)}, then try again; your password may be reset at any time.",
-        )
+        super().__init__("too_many_tries", self.told(duration(retry_after)))
         self.retry_after = retry_after
+
+    def told(self, wait: str) -> str:
+        """Return what to do."""
+        return f"Too many wrong passwords. Wait {wait}, then try again; your password may be reset at any time."
+
+
+class TooManyCodes(TooManyTries):
+    """Too many wrong codes of a second factor; `retry_after` is in seconds."""
+
+    def told(self, wait: str) -> str:
+        """Return what to do."""
+        return f"Too many wrong codes. Wait {wait}, then try again, or sign in with the browser and make a token there."
 
 
 @dataclass(frozen=True)
 class Try:
-    """One look at a password. Call `was_right` when it was. The first of `keys` is the counter of this person at this address."""
+    """One look at a password. Call `was_right` when it was, and nothing else is asked for. The first of `keys` counts this person at this address."""
 
     person: str
     address: str
     keys: tuple[str, ...]
 
-    def was_right(self) -> None:
-        """Give the try back, forget those at this address, and know the address from now on."""
+    def give_back(self) -> None:
+        """Count this try no longer, and let all others count: the password was right, but that alone opens nothing."""
         with told_when_away():
             valkey().register_script(GIVE_BACK)(keys=list(self.keys))
+
+    def was_right(self) -> None:
+        """Give the try back, forget those at this address, and know the address from now on."""
+        self.give_back()
+        with told_when_away():
             valkey().delete(self.keys[0])
             valkey().set(known_key(self.person, self.address), 1, ex=KNOWN_FOR)
+
+
+@dataclass(frozen=True)
+class CodeTry:
+    """One look at a code of a second factor. Call `was_right` when it was."""
+
+    key: str
+
+    def was_right(self) -> None:
+        """Give the try back."""
+        with told_when_away():
+            valkey().register_script(GIVE_BACK)(keys=[self.key])
 
 
 @contextmanager
@@ -97,6 +126,12 @@ def told_when_away() -> Iterator[None]:
         raise Unavailable("sign_in_unavailable", "Sign-in does not work for the moment. Try again in a minute.") from error
 
 
+def take(limits: Mapping[str, Limit]) -> int:
+    """Count one try on each key, or on none when one is at its limit: returns the seconds to wait, 0 for a try that counts."""
+    words = [word for limit in limits.values() for word in (limit.tries, limit.seconds)]
+    return int(valkey().register_script(TAKE)(keys=list(limits), args=words))
+
+
 def begin_try(*, login: str, address: str) -> Try:
     """Count a try for a user name or e-mail address. Raises `TooManyTries`, and `Unavailable` while Valkey is away."""
     person, network = person_key(login), network_of(address)
@@ -106,11 +141,26 @@ def begin_try(*, login: str, address: str) -> Try:
         limits = {f"{PREFIX}:p:{counted}:{network}": NAME_AT_ADDRESS, f"{PREFIX}:a:{network}": ADDRESS}
         if not known:
             limits[f"{PREFIX}:n:{counted}"] = NAME
-        words = [word for limit in limits.values() for word in (limit.tries, limit.seconds)]
-        wait = int(valkey().register_script(TAKE)(keys=list(limits), args=words))
+        wait = take(limits)
     if wait:
         raise TooManyTries(wait)
     return Try(person=person, address=network, keys=tuple(limits))
+
+
+def begin_code_try(user: User) -> CodeTry:
+    """Count a code of somebody whose password was right. Raises `TooManyCodes`, and `Unavailable` while Valkey is away."""
+    key = f"{PREFIX}:c:{user.pk}"
+    with told_when_away():
+        wait = take({key: CODE})
+    if wait:
+        raise TooManyCodes(wait)
+    return CodeTry(key)
+
+
+def know_address(user: User, address: str) -> None:
+    """Know from now on that this person signs in from there: all that was asked for was right."""
+    with told_when_away():
+        valkey().set(known_key(str(user.pk), network_of(address)), 1, ex=KNOWN_FOR)
 
 
 def forget_tries(user: User) -> None:

@@ -6,7 +6,9 @@ import pytest
 from allauth.mfa.models import Authenticator
 from django.test import Client
 
+from controlplane.accounts import throttle
 from controlplane.accounts.models import ApiToken
+from controlplane.common.valkey import valkey
 from tests.accounts.conftest import confirm
 from tests.accounts.people import SIGN_IN, TOKENS, add_app, basic, is_signed_in, recovery_codes, sign_in
 from tests.factories import PASSWORD, make_token
@@ -190,3 +192,52 @@ def test_a_wrong_password_is_told_the_same_with_and_without_a_second_factor(api,
 
 def test_tokens_work_as_before_for_people_with_a_second_factor(api, user, secret):
     assert api().get("/v1/users/me/", HTTP_AUTHORIZATION=f"Token {make_token(user)}").status_code == 200
+
+
+def test_a_right_password_without_a_code_forgets_no_wrong_code(api, user, secret, clock):
+    def ask(**headers):
+        return api().post(TOKENS, {"name": "x"}, **basic(user.username, PASSWORD, **headers)).status_code
+
+    answers = [ask(**headers) for _ in range(6) for headers in ({"HTTP_X_OTP": "000000"}, {})]
+    assert answers == [401] * 9 + [429] * 3, "the fifth wrong code is the last, however often a right password was sent in between"
+    assert ask(HTTP_X_OTP=clock.code(secret)) == 429
+    assert not ApiToken.objects.exists()
+    assert not list(valkey().scan_iter(f"{throttle.PREFIX}:k:*")), "no address is known by a password alone"
+
+
+def test_the_first_step_in_the_browser_forgets_no_wrong_code_either(api, user, secret, clock):
+    for _ in range(5):
+        assert api().post(TOKENS, {"name": "x"}, **basic(user.username, PASSWORD, HTTP_X_OTP="000000")).status_code == 401
+        sign_in(Client(), user.username)
+    assert api().post(TOKENS, {"name": "x"}, **basic(user.username, PASSWORD, HTTP_X_OTP=clock.code(secret))).status_code == 429
+    assert not list(valkey().scan_iter(f"{throttle.PREFIX}:k:*"))
+
+
+def test_both_steps_in_the_browser_make_the_address_known(browser, user, secret, clock):
+    sign_in(browser, user.username)
+    give(browser, clock.code(secret))
+    assert len(list(valkey().scan_iter(f"{throttle.PREFIX}:k:{user.pk}:*"))) == 1
+
+
+def test_wrong_codes_from_many_places_come_to_an_end_even_where_the_person_is_at_home(api, user, secret, clock):
+    throttle.know_address(user, "198.51.100.7")
+    for number in range(throttle.CODE.tries):
+        words = basic(user.username, PASSWORD, HTTP_X_OTP="000000", REMOTE_ADDR=f"203.0.113.{number}")
+        assert api().post(TOKENS, {"name": "x"}, **words).status_code == 401
+    right = basic(user.username, PASSWORD, HTTP_X_OTP=clock.code(secret), REMOTE_ADDR="198.51.100.7")
+    answer = api().post(TOKENS, {"name": "x"}, **right)
+    assert answer.status_code == 429
+    assert answer.json()["detail"].startswith("Too many wrong codes. Wait ")
+    assert 300 < int(answer["Retry-After"]) <= throttle.CODE.seconds + 1
+    throttle.forget_tries(user)
+    assert [api().post(TOKENS, {"name": "x"}, **right).status_code for _ in range(6)] == [429] * 6
+    assert not ApiToken.objects.exists()
+    browser = Client(REMOTE_ADDR="198.51.100.7")
+    sign_in(browser, user.username)
+    assert give(browser, clock.code(secret)).status_code == 302
+
+
+def test_right_codes_do_not_use_up_the_limit(api, user, secret, clock):
+    for _ in range(throttle.CODE.tries + 2):
+        assert api().post(TOKENS, {"name": "x"}, **basic(user.username, PASSWORD, HTTP_X_OTP=clock.code(secret))).status_code == 201
+        clock.now += 30
