@@ -11,7 +11,7 @@ demo: .venv/service.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/d
 	@.venv/bin/python -m demo
 
 test: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/ikomia-full/done .venvs/pictures/done ## set everything up and pass all tests
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 up: .venv/service.done runtime/.venv/done ## the whole service in the foreground; Ctrl-C stops it, data stays in .data/
 	@exec .venv/bin/python manage.py dev

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from _pytest.nodeid import NodeId
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from rest_framework.test import APIClient
 
@@ -17,10 +18,10 @@ __all__ = ["stack"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process of `-n` run a whole file, and one of them all tests of the running service, which is started once."""
+    """Give tests that schemathesis makes of the API description ids of their own: they come with one for all, which xdist takes for one test."""
     for item in items:
-        together = "stack" if item.get_closest_marker("stack") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
+        if not item.nodeid.endswith(item.name):
+            item._id = NodeId.parse(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
 
 
 @pytest.fixture(scope="session", autouse=True)

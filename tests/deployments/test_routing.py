@@ -68,11 +68,12 @@ def test_gateways_hear_of_changes_and_of_nothing_else(owner: User, cloud: FakePr
     listener = listening()
 
     publish_route(deployment.pk)
-    assert told(listener) == []
+    assert deployment.slug not in told(listener)
     delete_deployment(actor=owner, deployment_id=deployment.pk)
     settle(deployment)
 
-    assert told(listener) == [deployment.slug]
+    # Channels are the same in all of Valkey's databases: other tests at the same time are heard too.
+    assert told(listener).count(deployment.slug) == 1
     assert valkey().get(route_key(deployment.slug)) is None
     listener.close()
 
