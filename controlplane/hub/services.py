@@ -11,6 +11,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
 from controlplane.accounts.models import User
+from controlplane.accounts.scopes import Scope
+from controlplane.common.credentials import check_scope
 from controlplane.common.errors import Conflict, InvalidInput
 from controlplane.common.ids import uuid7
 from controlplane.common.lookup import visible_or_404
@@ -19,10 +21,13 @@ from controlplane.hub.icons import check_icon
 from controlplane.hub.models import Algorithm, Package, PackageUse
 from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.models import Workflow
+from controlplane.workspaces.models import Visibility
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.services import default_visibility, forget_target, visible_namespace
 from controlplane.workspaces.trail import note
 
+# What a token needs to say who sees an algorithm, beside what it needs to upload and change one.
+SHOWING = Scope.ADMIN
 NAME_RULE = re.compile(r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$", re.ASCII)
 
 
@@ -38,6 +43,8 @@ def create_algorithm(
     require(actor, Permission.ALGORITHM_CREATE, namespace)
     check_algorithm_name(name)
     visibility = visibility or default_visibility(namespace)
+    if visibility == Visibility.PUBLIC:
+        check_scope(actor.credential, SHOWING)
     algorithm = Algorithm(namespace=namespace, name=name, visibility=visibility, **fields)
     try:
         if icon is None:
@@ -81,6 +88,8 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> A
         algorithm = lock_algorithm(algorithm_id)
         changed = sorted(field for field, value in changes.items() if getattr(algorithm, field) != value)
         moved = [algorithm.visibility, changes["visibility"]] if "visibility" in changed else None
+        if moved:
+            check_scope(actor.credential, SHOWING)
         for field in changed:
             setattr(algorithm, field, changes[field])
         algorithm.save(update_fields=[*changed, "updated_at"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
+from controlplane.accounts.scopes import Scope
+from controlplane.accounts.services import create_token
 from controlplane.audit.models import AuditEntry
 from controlplane.common.objectstore import object_store
 from controlplane.hub.models import Algorithm, Package, PackageUse
@@ -149,6 +152,33 @@ def test_what_is_not_sent_stays(api, user):
     assert api(user).put(url(algorithm), {"visibility": "PUBLIC", "keywords": None}).status_code == 200
     algorithm.refresh_from_db()
     assert (algorithm.visibility, algorithm.keywords, algorithm.short_description) == ("PUBLIC", ["hull"], "Finds hulls")
+
+
+@pytest.fixture
+def deploying(api, user):
+    """A client whose token may push and deploy, and nothing else."""
+    client = api()
+    clear = create_token(user=user, name="build", ttl=timedelta(hours=1), scopes=[Scope.DEPLOY])[1]
+    client.credentials(HTTP_AUTHORIZATION=f"Token {clear}")
+    return client
+
+
+def test_who_sees_an_algorithm_is_not_changed_by_a_token_that_only_deploys(user, deploying):
+    algorithm = make_algorithm(user)
+    for body in ({"visibility": "PUBLIC"}, as_form({"visibility": "TEAM"}, icon=upload(png(), "i.png"))):
+        answer = deploying.put(url(algorithm), body, format="multipart" if "icon" in body else "json")
+        assert (answer.status_code, answer.json()["code"]) == (403, "wrong_scope")
+        assert "'admin'" in answer.json()["detail"]
+    algorithm.refresh_from_db()
+    assert (algorithm.visibility, algorithm.icon_key) == ("PRIVATE", "")
+    row = deploying.get(url(algorithm)).json()
+    assert deploying.put(url(algorithm), {**row, "short_description": "New"}).json()["short_description"] == "New"
+
+
+def test_a_token_that_only_deploys_adds_algorithms_that_are_not_public(user, deploying):
+    assert deploying.post(algorithms_of(user), {**SENT, "visibility": "PUBLIC"}).status_code == 403
+    assert not Algorithm.objects.exists()
+    assert deploying.post(algorithms_of(user), SENT).status_code == 201
 
 
 def test_the_name_stays(api, user):
