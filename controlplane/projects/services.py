@@ -19,10 +19,10 @@ from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_a
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.projects.sources import is_known
-from controlplane.workspaces.models import Namespace
+from controlplane.workspaces.models import Namespace, Visibility
 from controlplane.workspaces.permissions import Permission, require
-from controlplane.workspaces.services import announce_lowered, default_visibility, forget_target, visible_namespace
-from controlplane.workspaces.trail import note
+from controlplane.workspaces.services import announce_lowered, default_visibility, forget_target, locked_namespace, visible_namespace
+from controlplane.workspaces.trail import changed, note
 
 NAME_RULE = re.compile(r"^[A-Za-z0-9](?:[\w .-]{0,98}[\w-])?$", re.ASCII)
 
@@ -32,12 +32,12 @@ def create_project(*, actor: User, namespace_id: UUID, name: str, description: s
 
     Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken).
     """
-    namespace = visible_namespace(actor, namespace_id)
-    require(actor, Permission.PROJECT_CREATE, namespace)
+    require(actor, Permission.PROJECT_CREATE, visible_namespace(actor, namespace_id))
     check_project_name(name)
-    visibility = visibility or default_visibility(namespace)
     try:
         with transaction.atomic():
+            namespace = locked_namespace(namespace_id)
+            visibility = visibility or default_visibility(namespace)
             project = Project.objects.create(namespace=namespace, name=name, description=description, visibility=visibility)
             note(actor, "project.create", project, workspace=project.workspace_id, visibility=visibility)
     except IntegrityError as error:
@@ -47,20 +47,21 @@ def create_project(*, actor: User, namespace_id: UUID, name: str, description: s
 
 def update_project(*, actor: User, project_id: UUID, **changes: str) -> Project:
     """Change name, description or visibility."""
-    project = visible_project(actor, project_id)
-    require(actor, Permission.PROJECT_EDIT, project)
+    require(actor, Permission.PROJECT_EDIT, visible_project(actor, project_id))
     if "name" in changes:
         check_project_name(changes["name"])
-    before = {field: getattr(project, field) for field in changes}
-    for field, value in changes.items():
-        setattr(project, field, value)
     try:
         with transaction.atomic():
-            project.save()
-            if project.namespace.organization is not None and project.visibility != before.get("visibility", project.visibility):
-                announce_lowered(project.namespace.organization)
-            changed = {field: [before[field], value] for field, value in changes.items() if before[field] != value}
-            note(actor, "project.edit", project, workspace=project.workspace_id, changed=changed)
+            project = locked_project(project_id)
+            require(actor, Permission.PROJECT_EDIT, project)
+            before = {field: getattr(project, field) for field in changes}
+            if told := changed(before, changes):
+                for field in told:
+                    setattr(project, field, changes[field])
+                project.save(update_fields=[*told, "updated_at"])
+                if project.namespace.organization is not None and "visibility" in told and project.visibility == Visibility.PRIVATE:
+                    announce_lowered(project.namespace.organization, project.path)
+                note(actor, "project.edit", project, workspace=project.workspace_id, changed=told)
     except IntegrityError as error:
         raise name_taken(changes.get("name", ""), project.namespace) from error
     return project
@@ -72,12 +73,19 @@ def delete_project(*, actor: User, project_id: UUID) -> None:
     require(actor, Permission.PROJECT_DELETE, project)
     try:
         with transaction.atomic():
-            Project.objects.select_for_update().get(pk=project.pk)
+            require(actor, Permission.PROJECT_DELETE, locked_project(project_id))
             Project.objects.get(pk=project.pk).delete()
             forget_target(project.pk)
             note(actor, "project.delete", project, workspace=project.workspace_id)
     except ProtectedError as error:
         raise project_not_empty(project) from error
+
+
+def locked_project(project_id: UUID) -> Project:
+    """Return a project that nobody else changes or deletes until the transaction ends. Raises `NotFound`."""
+    rows: Any = Project.objects.select_for_update(no_key=True, of=("self",)).select_related("namespace__parent", "namespace__organization")
+    found: Project = visible_or_404(rows, pk=project_id)
+    return found
 
 
 def project_not_empty(project: Project) -> Conflict:
@@ -109,6 +117,8 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
     object_store().put_file(key, archive, content_type="application/zip")
     try:
         with transaction.atomic():
+            project = locked_project(project_id)
+            require(actor, Permission.WORKFLOW_PUSH, project)
             workflow = add_version(project, checked, key, actor, version_id)
             tag = workflow.current.tag if workflow.current else ""
             note(actor, "workflow.push", workflow, workspace=project.workspace_id, tag=tag, sha256=checked.sha256)

@@ -9,7 +9,9 @@ import pytest
 
 from controlplane.accounts.models import ApiToken, Revocation
 from controlplane.audit.models import AuditEntry
-from tests.factories import PASSWORD, make_project, make_user
+from controlplane.workspaces.members import remove_member
+from controlplane.workspaces.roles import Role
+from tests.factories import PASSWORD, make_member, make_organization, make_project, make_shared_project, make_user
 
 pytestmark = pytest.mark.django_db
 TOKENS = "/v1/users/me/tokens/"
@@ -122,3 +124,14 @@ def test_tokens_are_in_the_audit_log_without_their_secret(narrowed, user):
     [line] = AuditEntry.objects.filter(chain=user.pk, action="token.create")
     assert line.details["scopes"] == ["read"]
     assert row["clear_token"] not in str(line.__dict__)
+
+
+def test_a_bound_token_sees_no_more_than_its_person(api, narrowed, user, stranger):
+    organization = make_organization(stranger)
+    make_member(organization, Role.MEMBER, user)
+    project = make_shared_project(organization, visibility="PUBLIC")
+    bound = narrowed(project=str(project.pk))
+    assert bound.get("/v1/namespaces/").json()["count"] == 1
+    remove_member(actor=stranger, target=organization, user_id=user.pk)
+    assert bound.get("/v1/namespaces/").json()["count"] == 0
+    assert bound.get(f"/v1/namespaces/{project.namespace_id}/").status_code == 404

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from controlplane.accounts.models import Revocation
 from controlplane.audit.models import AuditEntry
+from controlplane.workspaces import services
 from controlplane.workspaces.models import Membership, Namespace, Organization
 from controlplane.workspaces.roles import Role
 from deployments.services import request_deployment
@@ -181,3 +183,39 @@ def test_the_role_table_is_shown(api, user):
     assert [row["roles"] for row in rows if row["title"] == "Manage members"] == [
         {"PARTNER": False, "MEMBER": False, "MANAGER": False, "OWNER": True}
     ]
+
+
+def test_namespaces_and_owned_organizations_are_limited(api, user, harbour, monkeypatch):
+    """What people see is found through them at every request, and nobody is asked before becoming a member."""
+    monkeypatch.setattr(services, "MOST_NAMESPACES", 2)
+    monkeypatch.setattr(services, "MOST_ORGANIZATIONS", 1)
+    place = f"/v1/namespaces/{root(harbour).pk}/namespaces/"
+    assert api(user).post(place, {"name": "first"}).status_code == 201
+    refused = api(user).post(place, {"name": "second"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_namespaces")
+    refused = api(user).post("/v1/organizations/", {"name": "port"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_organizations")
+    assert not Organization.objects.filter(name="port").exists()
+
+
+def test_only_what_becomes_private_takes_tokens_back_and_only_there(api, user, harbour):
+    member = make_member(harbour, Role.MEMBER)
+    make_member(harbour, Role.MANAGER)
+    project, _ = make_shared_project(harbour), make_shared_project(harbour, "dock", visibility="PRIVATE")
+    for visibility in ("PUBLIC", "TEAM"):
+        api(user).put(f"/v1/projects/{project.pk}/", {"visibility": visibility})
+    assert not Revocation.objects.exists()
+    api(user).put(f"/v1/projects/{project.pk}/", {"visibility": "PRIVATE"})
+    assert [row.subject for row in Revocation.objects.all()] == [f"u/{member.pk}/p/{project.pk}"]
+
+
+def test_long_texts_are_not_kept_in_the_audit_log(api, user, harbour):
+    project = make_shared_project(harbour)
+    api(user).put(f"/v1/projects/{project.pk}/", {"description": "x" * 5000, "name": "pier"})
+    line = AuditEntry.objects.get(action="project.edit")
+    assert line.details == {"changed": {"description": "changed", "name": ["quay", "pier"]}}
+
+
+def test_nothing_is_noted_when_nothing_changes(api, user, harbour):
+    api(user).put(url(harbour), api(user).get(url(harbour)).json())
+    assert not AuditEntry.objects.filter(action="organization.edit").exists()
