@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_nothing_is_created_in_a_namespace_that_is_deleted_meanwhile(harbour, ow
             actor=owner, parent_id=harbour.namespaces.get(parent=None).pk, name="inner"
         )
         inner.pk = place.pk
-        gone = while_held(Namespace, place.pk, act, lambda place=place: services.delete_namespace(actor=owner, namespace_id=place.pk))
+        gone = while_held(Namespace, place.pk, act, partial(services.delete_namespace, actor=owner, namespace_id=place.pk))
         assert isinstance(gone, NotFound)
 
 
