@@ -67,6 +67,16 @@ def test_the_top_level_holds_nothing_that_a_form_could_not_send_back(api, user):
     assert all(value is None or isinstance(value, str | list | dict) for value in row.values())
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["", "find_hulls", "harbour/find_hulls", "see the readme", "https://example.com/a:b?c=d#e", "HTTP://example.com", "docs/a:b", None],
+)
+def test_links_are_web_addresses_or_texts_without_a_scheme(api, user, text):
+    answer = api(user).post(algorithms_of(user), {**SENT, "repository": text, "paper": {"link": text}})
+    assert answer.status_code == 201, answer.json()
+    assert (answer.json()["repository"], answer.json()["paper"]["link"]) == (text or "", text)
+
+
 def test_an_icon_comes_in_a_form_with_lists_as_parts_of_json(api, user):
     form = as_form({**SENT, "keywords": ["hull", "crane"], "algo_task": ["object_detection"]}, icon=upload(png(), "icon.png"))
     answer = api(user).post(algorithms_of(user), form, format="multipart")
@@ -102,7 +112,20 @@ def test_a_part_that_is_not_json_is_refused(api, user, part):
         ("paper", []),
         ("paper", {"year": "soon"}),
         ("paper", {"link": "javascript:alert(1)"}),
+        ("paper", {"link": "java\tscript:alert(1)"}),
         ("repository", "javascript:alert(1)"),
+        ("repository", "java\tscript:alert(1)"),
+        ("repository", "java\nscript:alert(1)"),
+        ("repository", "\x01javascript:alert(1)"),
+        ("repository", "\u200bjavascript:alert(1)"),
+        ("repository", "java script:alert(1)"),
+        ("repository", ":javascript:alert(1)"),
+        ("repository", "data:text/html,x"),
+        ("repository", "https:javascript"),
+        ("repository", "https://"),
+        ("repository", "https://example.com/a b"),
+        ("repository", "https://example.com/\tx"),
+        ("original_implementation_repository", "vbscript:x"),
         ("language", "RUST"),
         ("algo_type", "MAGIC"),
         ("visibility", "SECRET"),

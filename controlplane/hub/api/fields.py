@@ -16,7 +16,7 @@ from controlplane.api.fields import TextField
 from controlplane.hub.models import PAPER
 from controlplane.hub.platforms import VERSION_RULE
 
-SCHEME = re.compile(r"^\s*([A-Za-z][A-Za-z0-9+.-]*):")
+WEB_ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
 class WordsField(serializers.ListField):
@@ -41,15 +41,18 @@ class UpperWordsField(WordsField):
 
 
 class LinkField(TextField):
-    """A web address, or a text that is none; other schemes are refused, since pages make links of it."""
+    """A web address, or a text that is none: clients send what plugins tell. Other schemes are refused, since pages make links of it.
 
-    default_error_messages = {"scheme": "Give an address that begins with https:// or http://."}
+    So is every character that is not shown: browsers leave tabs, line ends and control characters out of an address before they read its scheme.
+    """
+
+    default_error_messages = {"scheme": "Give an address that begins with https:// or http://, without spaces and control characters."}
 
     def to_internal_value(self, data: Any) -> str:
-        """Return the address."""
+        """Return the address or the text."""
         text = super().to_internal_value(data)
-        scheme = SCHEME.match(text)
-        if scheme and scheme[1].lower() not in {"http", "https"}:
+        names_scheme = ":" in text.partition("/")[0]
+        if not text.isprintable() or (names_scheme and not WEB_ADDRESS.fullmatch(text)):
             self.fail("scheme")
         return text
 
