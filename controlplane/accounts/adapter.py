@@ -15,6 +15,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -69,6 +70,11 @@ class AccountAdapter(DefaultAccountAdapter):
     def can_delete_email(self, email_address: EmailAddress) -> bool:
         """Allow it for all but the main address: each account has one, and no two the same."""
         return not email_address.primary and bool(super().can_delete_email(email_address))
+
+    @transaction.atomic
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Confirm it, together with what follows from that (`receivers.end_what_was_before`)."""
+        return bool(super().confirm_email(request, email_address))
 
     # -- passwords
 

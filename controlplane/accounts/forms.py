@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from allauth.account import forms as account_forms
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.base import forms as mfa_forms
 from allauth.mfa.totp import forms as totp_forms
@@ -17,6 +18,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.shortcuts import redirect
 
+from controlplane.accounts.access import end_access, end_earlier_ways_in
 from controlplane.accounts.adapter import has_verified_address
 from controlplane.accounts.models import User
 from controlplane.accounts.scopes import MEANING, Scope
@@ -25,6 +27,11 @@ from controlplane.accounts.signals import user_signed_up
 
 PASSWORD_HINT = "At least 8 characters, not only digits, and nothing that many people use."  # noqa: S105 - a hint
 TAKEN_MEANWHILE = "Someone took this name or address a moment ago. Choose another one."
+
+
+def present_session() -> str | None:
+    """Return the key of the session of the present request, which Django itself ends, or keeps, with the new password."""
+    return cast("str | None", context.request.session.session_key)
 
 
 class Plain:
@@ -101,10 +108,24 @@ class AddAddressForm(Plain, account_forms.AddEmailForm):
 
 
 class ChangePasswordForm(Plain, account_forms.ChangePasswordForm):
-    """A new password in place of the present one."""
+    """A new password in place of the present one, and the end of all API tokens unless they are to stay."""
 
-    labels = {"oldpassword": "Present password", "password1": "New password", "password2": "New password, again"}
+    labels = {
+        "oldpassword": "Present password",
+        "password1": "New password",
+        "password2": "New password, again",
+        "end_tokens": "Revoke all my API tokens as well",
+    }
     hints = {"password1": PASSWORD_HINT}
+    end_tokens = forms.BooleanField(required=False, initial=True)
+
+    def save(self) -> None:
+        """Set the password and, in the same transaction, revoke what was ticked."""
+        with transaction.atomic():
+            super().save()
+            if self.cleaned_data["end_tokens"]:
+                user = cast(User, self.user)
+                end_access(user=user, because="password change", actor=user, kept_session=present_session())
 
 
 class SetPasswordForm(Plain, account_forms.SetPasswordForm):
@@ -119,6 +140,13 @@ class NewPasswordForm(Plain, account_forms.ResetPasswordKeyForm):
 
     labels = ChangePasswordForm.labels
     hints = ChangePasswordForm.hints
+
+    def save(self) -> None:
+        """Set the password and, in the same transaction, end all other ways in: whoever needs this may have lost them to somebody else."""
+        with transaction.atomic():
+            super().save()
+            end_access(user=self.user, because="password reset", actor=self.user, kept_session=present_session())
+            end_earlier_ways_in(user=self.user)
 
 
 class ForgottenPasswordForm(Plain, account_forms.ResetPasswordForm):

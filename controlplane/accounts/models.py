@@ -48,6 +48,8 @@ class User(BaseModel, AbstractBaseUser, PermissionsMixin):
     biography = models.TextField(max_length=5000, blank=True, default="")
     is_active = models.BooleanField(default=True)
     is_staff = models.BooleanField(default=False)
+    # When the main address was first confirmed by somebody who was not signed in: perhaps not whoever had made the account.
+    confirmed_elsewhere_at = models.DateTimeField(null=True, blank=True)
 
     objects: ClassVar[UserManager] = UserManager()
 

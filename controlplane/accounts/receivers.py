@@ -6,15 +6,19 @@ from contextlib import suppress
 from typing import Any
 
 from allauth.account import signals as account_signals
+from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from allauth.mfa import signals as mfa_signals
 from allauth.socialaccount import signals as social_signals
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 
+from controlplane.accounts.access import end_access
 from controlplane.accounts.models import User
 from controlplane.accounts.signals import user_signed_up
 from controlplane.accounts.throttle import forget_tries, know_address
@@ -24,6 +28,7 @@ from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, Unavailable
 
 SWEPT_SESSIONS = 200
+ENDED = "Sessions and API tokens from before your address was confirmed have ended. Sign in and make new tokens where you need them."
 # What the audit log says of allauth's signals. Signals of third parties carry the user inside something else.
 RECORDED: dict[Signal, str] = {
     account_signals.user_logged_in: "account.sign_in",
@@ -62,6 +67,26 @@ def keep_address(sender: type[User], user: User, **_: Any) -> None:
 def send_confirmation(address: EmailAddress) -> None:
     """Send the mail with the link."""
     address.send_confirmation(context.request, signup=True)
+
+
+@receiver(account_signals.email_confirmed, dispatch_uid="accounts.end_what_was_before")
+def end_what_was_before(sender: type[EmailAddress], request: HttpRequest, email_address: EmailAddress, **_: Any) -> None:
+    """End all access when the main address of an account is confirmed, which happens once: anybody could have signed up with it.
+
+    Whoever confirms it in the session of that account has shown both, and stays signed in under another session key.
+    """
+    if not email_address.primary:
+        return
+    user: User = email_address.user
+    at_home = request.user.is_authenticated and request.user.pk == user.pk
+    if at_home:
+        before = UserSession.objects.filter(session_key=request.session.session_key)
+        request.session.cycle_key()
+        before.update(session_key=request.session.session_key)
+    else:
+        User.objects.filter(pk=user.pk).update(confirmed_elsewhere_at=now())
+    if end_access(user=user, because="address confirmed", actor=user, kept_session=request.session.session_key if at_home else None):
+        get_adapter(request).add_message(request, messages.WARNING, message=ENDED)
 
 
 @receiver(account_signals.password_reset, dispatch_uid="accounts.forget_tries")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
-from controlplane.accounts.models import ApiToken
+from controlplane.accounts.models import Revocation
+from controlplane.audit.models import AuditEntry
 from tests.accounts.people import is_signed_in, link_in, sign_in, verify
 from tests.factories import PASSWORD, make_token
 
@@ -21,6 +22,11 @@ def ask(client, email):
 def set_new(client, mail, password=NEW):
     form = client.get(link_in(mail))
     return client.post(form["Location"], {"password1": password, "password2": password}) if form.status_code == 302 else form
+
+
+def opens(api, clear):
+    """Tell whether a token opens the API."""
+    return api().get("/v1/users/me/", HTTP_AUTHORIZATION=f"Token {clear}").status_code == 200
 
 
 def test_a_new_password_keeps_this_session_ends_others_and_is_told(at_home, user, mailoutbox):
@@ -140,15 +146,53 @@ def test_mails_for_one_address_have_a_limit(browser, user, mailoutbox):
     assert len(mailoutbox) == 5
 
 
-def test_a_reset_is_on_record_and_leaves_tokens_as_they_are(browser, user, mailoutbox):
-    from controlplane.audit.models import AuditEntry
-
-    make_token(user)
+def test_a_reset_is_on_record_and_revokes_all_tokens(browser, api, user, stranger, mailoutbox):
+    clear, theirs = make_token(user), make_token(stranger)
     verify(user)
     ask(browser, user.email)
     set_new(browser, mailoutbox[0])
     assert AuditEntry.objects.filter(action="account.password_reset", actor_id=user.pk).count() == 1
-    assert ApiToken.objects.get().revoked_at is None
+    assert AuditEntry.objects.get(action="account.access_end").details == {"because": "password reset", "tokens": 1, "sessions": 0}
+    assert opens(api, theirs)
+    assert not opens(api, clear)
+    assert Revocation.objects.filter(subject=f"u/{user.pk}").exists()
+
+
+def test_a_reset_in_a_browser_that_is_signed_in_works_and_signs_it_out(at_home, user, mailoutbox):
+    verify(user)
+    ask(at_home, user.email)
+    assert set_new(at_home, mailoutbox[0])["Location"] == "/accounts/password/done/"
+    assert at_home.get("/accounts/password/done/").status_code == 200
+    assert not is_signed_in(at_home)
+
+
+def test_a_reset_that_fails_half_way_keeps_the_old_password(browser, user, mailoutbox, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("no disk")
+
+    verify(user)
+    ask(browser, user.email)
+    monkeypatch.setattr("controlplane.accounts.access.revoke_all_endpoint_access", fail)
+    with pytest.raises(RuntimeError):
+        set_new(browser, mailoutbox[0])
+    user.refresh_from_db()
+    assert user.check_password(PASSWORD)
+
+
+@pytest.mark.parametrize(("ticked", "works"), [({"end_tokens": "on"}, False), ({}, True)])
+def test_a_change_revokes_all_tokens_unless_the_box_is_unticked(at_home, api, user, ticked, works):
+    clear = make_token(user)
+    assert "checked" in str(at_home.get(CHANGE).context["form"]["end_tokens"])
+    at_home.post(CHANGE, {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW, **ticked})
+    assert opens(api, clear) is works
+    assert Revocation.objects.filter(subject=f"u/{user.pk}").exists() is not works
+    assert is_signed_in(at_home)
+
+
+def test_a_change_that_will_not_do_revokes_nothing(at_home, api, user):
+    clear = make_token(user)
+    at_home.post(CHANGE, {"oldpassword": "wrong", "password1": NEW, "password2": NEW, "end_tokens": "on"})
+    assert opens(api, clear)
 
 
 def test_somebody_without_a_password_sets_one(at_home, user):
