@@ -74,18 +74,19 @@ def update_algorithm(*, actor: User, algorithm_id: UUID, icon: bytes | None = No
     require(actor, Permission.ALGORITHM_EDIT, algorithm)
     refuse_other_name(algorithm, changes.pop("name", algorithm.name))
     if icon is None:
-        return write_changes(actor, algorithm.pk, changes)
+        return write_changes(actor, algorithm.pk, changes)[0]
     changes |= {"icon_type": check_icon(icon), "icon_key": new_icon_key()}
     with stored(changes["icon_key"], io.BytesIO(icon), content_type=changes["icon_type"]):
-        changed = write_changes(actor, algorithm.pk, changes)
-    discard([algorithm.icon_key])
+        changed, former_icon = write_changes(actor, algorithm.pk, changes)
+    discard([former_icon])
     return changed
 
 
-def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> Algorithm:
-    """Write changed fields under the algorithm's lock, and which they were into the audit log."""
+def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> tuple[Algorithm, str]:
+    """Write changed fields under the algorithm's lock, and which they were into the audit log; return the key of the icon before, too."""
     with transaction.atomic():
         algorithm = lock_algorithm(algorithm_id)
+        former_icon = algorithm.icon_key
         changed = sorted(field for field, value in changes.items() if getattr(algorithm, field) != value)
         moved = [algorithm.visibility, changes["visibility"]] if "visibility" in changed else None
         if moved:
@@ -94,7 +95,7 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> A
             setattr(algorithm, field, changes[field])
         algorithm.save(update_fields=[*changed, "updated_at"])
         note(actor, "algorithm.edit", algorithm, workspace=algorithm.workspace_id, changed=changed, visibility=moved)
-    return algorithm
+    return algorithm, former_icon
 
 
 def delete_algorithm(*, actor: User, algorithm_id: UUID) -> None:
@@ -106,7 +107,7 @@ def delete_algorithm(*, actor: User, algorithm_id: UUID) -> None:
     require(actor, Permission.ALGORITHM_DELETE, algorithm)
     try:
         with transaction.atomic():
-            lock_algorithm(algorithm.pk)
+            icon_key = lock_algorithm(algorithm.pk).icon_key
             packages = list(Package.objects.select_for_update().filter(algorithm=algorithm))
             demo_key = Algorithm.objects.filter(pk=algorithm.pk).values_list("demo__archive_key", flat=True).get()
             Algorithm.objects.get(pk=algorithm.pk).delete()
@@ -114,7 +115,7 @@ def delete_algorithm(*, actor: User, algorithm_id: UUID) -> None:
             note(actor, "algorithm.delete", algorithm, workspace=algorithm.workspace_id)
     except ProtectedError as error:
         raise still_used(actor, algorithm) from error
-    discard([*(package.key for package in packages), algorithm.icon_key, demo_key or ""])
+    discard([*(package.key for package in packages), icon_key, demo_key or ""])
 
 
 def still_used(actor: User, algorithm: Algorithm) -> Conflict:

@@ -11,6 +11,7 @@ from controlplane.accounts.scopes import Scope
 from controlplane.accounts.services import create_token
 from controlplane.audit.models import AuditEntry
 from controlplane.common.objectstore import object_store
+from controlplane.hub import services
 from controlplane.hub.models import Algorithm, Package, PackageUse
 from controlplane.hub.selectors import FoundPackage
 from controlplane.hub.uploads import record_uses
@@ -168,6 +169,29 @@ def test_a_whole_object_may_come_back_with_an_icon(api, user, objects):
     assert (answer.json()["description"], answer.json()["keywords"]) == ("New", [])
     assert b"".join(api(user).get(row["icon_url"]).streaming_content) == png(9, 9)
     assert len(objects()) == 1, "the old icon is gone"
+
+
+def before_the_lock(monkeypatch, change):
+    """Let something happen once, right before the next change gets its lock."""
+    lock = services.lock_algorithm
+
+    def locked(algorithm_id):
+        monkeypatch.setattr(services, "lock_algorithm", lock)
+        change()
+        return lock(algorithm_id)
+
+    monkeypatch.setattr(services, "lock_algorithm", locked)
+
+
+def test_an_icon_that_was_sent_meanwhile_is_removed_too(api, user, objects, monkeypatch):
+    algorithm = make_algorithm(user, icon=png())
+    before_the_lock(monkeypatch, lambda: services.update_algorithm(actor=user, algorithm_id=algorithm.pk, icon=png(9, 9)))
+    services.update_algorithm(actor=user, algorithm_id=algorithm.pk, icon=png(10, 10))
+    assert b"".join(api(user).get(f"{url(algorithm)}icon/").streaming_content) == png(10, 10)
+    assert len(objects()) == 1
+    before_the_lock(monkeypatch, lambda: services.update_algorithm(actor=user, algorithm_id=algorithm.pk, icon=png(11, 11)))
+    services.delete_algorithm(actor=user, algorithm_id=algorithm.pk)
+    assert objects() == []
 
 
 def test_what_is_not_sent_stays(api, user):
