@@ -23,13 +23,23 @@ from controlplane.common.clock import milliseconds, now
 from controlplane.common.ids import uuid7
 
 TOKEN_LIFE = timedelta(seconds=36_000)
+SHORTEST_LIFE = timedelta(seconds=60)
 KEY_LIFE = timedelta(days=30)
 PUBLISHED_AFTER_RETIREMENT = TOKEN_LIFE + timedelta(hours=1)
 ROTATION_LOCK = 0x51C4
 
 
-def endpoint_token(*, user: User, project_id: object, storage: bool, issued_by: ApiToken | None = None) -> str:
-    """Return a signed token for the endpoints (and, with `storage`, the storage) of one project; it lives TOKEN_LIFE.
+def endpoint_token_life(*, issued_by: ApiToken | None) -> timedelta:
+    """Return how long an endpoint token lives that is made now: not longer than the API token that asks for it, but SHORTEST_LIFE at least."""
+    if issued_by is None:
+        return TOKEN_LIFE
+    return max(SHORTEST_LIFE, min(TOKEN_LIFE, issued_by.expires_at - now()))
+
+
+def endpoint_token(
+    *, user: User, project_id: object, storage: bool, issued_by: ApiToken | None = None, life: timedelta = TOKEN_LIFE
+) -> str:
+    """Return a signed token for the endpoints (and, with `storage`, the storage) of one project; it lives for `life`.
 
     It ends earlier when access is revoked (`revocations`), for which `iat` has milliseconds and `tok` names the API token that asked for it.
     """
@@ -41,7 +51,7 @@ def endpoint_token(*, user: User, project_id: object, storage: bool, issued_by: 
         "project": str(project_id),
         "scope": "consume storage" if storage else "consume",
         "iat": milliseconds(moment) / 1000,
-        "exp": int((moment + TOKEN_LIFE).timestamp()),
+        "exp": int((moment + life).timestamp()),
         "jti": str(uuid7()),
         **({"tok": str(issued_by.pk)} if issued_by else {}),
     }

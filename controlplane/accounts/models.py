@@ -74,6 +74,7 @@ class ApiToken(BaseModel):
     """A token of a user. Only its SHA-256 is kept: the token is 256 random bits, so a slow hash would add nothing.
 
     `scopes` None: a full token. `project_id`: it sees that project alone (no foreign key: projects stand above accounts).
+    `made_by`: the token that asked for it; it ends with that one at the latest.
     """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
@@ -82,6 +83,7 @@ class ApiToken(BaseModel):
     prefix = models.CharField(max_length=12)
     scopes = ArrayField(models.CharField(max_length=20, choices=[(scope.value, scope.value) for scope in Scope]), null=True, blank=True)
     project_id = models.UUIDField(null=True, blank=True)
+    made_by = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="made")
     expires_at = models.DateTimeField()
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

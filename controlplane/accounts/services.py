@@ -20,7 +20,7 @@ from controlplane.accounts.scopes import Scope
 from controlplane.accounts.signals import token_bound, user_signed_up
 from controlplane.audit.services import record
 from controlplane.common.clock import now
-from controlplane.common.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, PermissionDenied
 
 TOKEN_PREFIX = "slw_"  # noqa: S105 - the visible mark of a token, not a secret
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -95,12 +95,15 @@ def create_token(
 ) -> tuple[ApiToken, str]:
     """Create a token that lives for `ttl`; return its row and the clear token, which is not kept.
 
-    Without `scopes` it is a full one; with `project_id` it sees that project alone. Raises `PermissionDenied` when the token of the request
-    would give more than it has, `NotFound` for a project that the user does not see.
+    Without `scopes` it is a full one; with `project_id` it sees that project alone. One that a token asks for ends with that token at the
+    latest, whatever `ttl` says. Raises `PermissionDenied` when the token of the request would give more than it has, `NotFound` for a
+    project that the user does not see, `NotAuthenticated` when what the request came with has ended meanwhile.
     """
     check_not_wider(user.credential, scopes, project_id)
     clear = TOKEN_PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
+        asking = lock_asking(user)
+        moment = now()
         if project_id is not None:
             token_bound.send(sender=ApiToken, user=user, project_id=project_id)
         token = ApiToken.objects.create(
@@ -110,11 +113,29 @@ def create_token(
             prefix=clear[:8],
             scopes=None if scopes is None else sorted(set(scopes)),
             project_id=project_id,
-            expires_at=now() + ttl,
+            made_by=asking,
+            expires_at=min(moment + ttl, asking.expires_at) if asking else moment + ttl,
         )
-        details = {"scopes": token.scopes, "project": project_id, "seconds": int(ttl.total_seconds())}
+        seconds = int((token.expires_at - moment).total_seconds())
+        details = {"scopes": token.scopes, "project": project_id, "seconds": seconds, "made_by": asking and asking.pk}
         record(actor=user, action="token.create", kind="token", target=token.pk, name=str(token), chain=user.pk, details=details)
     return token, clear
+
+
+def lock_asking(user: User) -> ApiToken | None:
+    """Lock a user and the token of the request, which is returned, so that neither ends before the transaction does.
+
+    Raises `NotAuthenticated` when one has ended since the request was let in: no token outlives what it was made with.
+    """
+    present = User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    if user.credential is not None:
+        valid = ApiToken.objects.valid_at(now()).filter(pk=user.credential.pk)
+        asking: ApiToken | None = valid.select_for_update(of=("self",), no_key=True).first()
+        if asking is not None:
+            return asking
+    elif present.is_active and present.password == user.password:
+        return None
+    raise NotAuthenticated("not_authenticated", "What you have signed in with is no longer valid. Sign in again.")
 
 
 def check_not_wider(credential: ApiToken | None, scopes: Collection[Scope] | None, project_id: UUID | None) -> None:
@@ -149,12 +170,26 @@ def used_long_ago(token: ApiToken, moment: datetime) -> bool:
 
 
 def revoke_token(*, actor: User, token_id: object) -> None:
-    """Revoke one of the actor's tokens at once, and the endpoint tokens that it got. Raises `NotFound`; revoking twice is no error."""
+    """Revoke one of the actor's tokens at once, with those that it made and the endpoint tokens that they all got.
+
+    Raises `NotFound`; revoking twice is no error.
+    """
     with transaction.atomic():
         token = ApiToken.objects.visible_to(actor).select_for_update().filter(pk=token_id).first()
         if token is None:
             raise NotFound("not_found", "You have no such token.")
-        if token.revoked_at is None:
-            ApiToken.objects.filter(pk=token.pk).update(revoked_at=now())
-            revoke_issued_by(token_id=token.pk)
-            record(actor=actor, action="token.revoke", kind="token", target=token.pk, name=str(token), chain=actor.pk)
+        ended = [one for one in with_made(token) if one.revoked_at is None]
+        ApiToken.objects.filter(pk__in=[one.pk for one in ended]).update(revoked_at=now())
+        for one in ended:
+            revoke_issued_by(token_id=one.pk)
+            details = {} if one.pk == token.pk else {"with": str(token)}
+            record(actor=actor, action="token.revoke", kind="token", target=one.pk, name=str(one), chain=actor.pk, details=details)
+
+
+def with_made(token: ApiToken) -> list[ApiToken]:
+    """Return a locked token and, locked as well, those that it made, those that they made, and so on."""
+    found, latest = [token], [token]
+    while latest:
+        latest = list(ApiToken.objects.select_for_update().filter(made_by__in=[one.pk for one in latest]).order_by("created_at"))
+        found += latest
+    return found

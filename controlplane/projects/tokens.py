@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controlplane.accounts.keys import TOKEN_LIFE, endpoint_token
+from controlplane.accounts.keys import endpoint_token, endpoint_token_life
 from controlplane.accounts.models import User
 from controlplane.common.errors import InvalidInput
 from controlplane.projects.models import Project
@@ -16,10 +16,11 @@ def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, 
     require(actor, Permission.ENDPOINT_CONSUME, project)
     if storage:
         require(actor, Permission.STORAGE_USE, project)
-    token = endpoint_token(user=actor, project_id=project.pk, storage=storage, issued_by=actor.credential)
+    life = endpoint_token_life(issued_by=actor.credential)
+    token = endpoint_token(user=actor, project_id=project.pk, storage=storage, issued_by=actor.credential, life=life)
     return {
         "access_token": token,
-        "expires_in": int(TOKEN_LIFE.total_seconds()),
+        "expires_in": int(life.total_seconds()),
         "token_type": "Bearer",
         "scope": "openid consume",
         "refresh_token": None,

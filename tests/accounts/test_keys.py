@@ -8,7 +8,7 @@ import jwt
 import pytest
 
 from controlplane.accounts import keys, selectors
-from controlplane.accounts.models import SigningKey
+from controlplane.accounts.models import ApiToken, SigningKey
 from controlplane.common.clock import now
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,17 @@ def test_a_token_says_who_may_do_what_until_when(user, settings):
     assert told["exp"] - int(told["iat"]) == 36_000
     assert "tok" not in told
     assert claims(keys.endpoint_token(user=user, project_id=PROJECT, storage=False))["scope"] == "consume"
+
+
+@pytest.mark.parametrize(("seconds", "life"), [(3600, 3600), (10, 60), (10**6, 36_000)])
+def test_an_endpoint_token_ends_with_the_api_token_that_asked_for_it(user, monkeypatch, seconds, life):
+    moment = now()
+    monkeypatch.setattr(keys, "now", lambda: moment)
+    asking = ApiToken(user=user, expires_at=moment + timedelta(seconds=seconds))
+    found = keys.endpoint_token_life(issued_by=asking)
+    assert found == timedelta(seconds=life)
+    told = claims(keys.endpoint_token(user=user, project_id=PROJECT, storage=False, issued_by=asking, life=found))
+    assert told["exp"] == int((moment + found).timestamp())
 
 
 def test_a_token_of_the_old_key_holds_after_a_rotation(user):

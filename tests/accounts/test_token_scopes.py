@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
 
 import jwt
 import pytest
 
-from controlplane.accounts.models import ApiToken, Revocation
+from controlplane.accounts.models import ApiToken, Revocation, User
+from controlplane.accounts.services import create_token, revoke_token
 from controlplane.audit.models import AuditEntry
+from controlplane.common.errors import NotAuthenticated
 from controlplane.workspaces.members import remove_member
 from controlplane.workspaces.roles import Role
 from tests.factories import PASSWORD, make_member, make_organization, make_project, make_shared_project, make_user
@@ -117,6 +120,58 @@ def test_a_revoked_token_takes_its_endpoint_tokens_along(narrowed, api, user, dj
     assert client.get("/v1/users/me/").status_code == 401
     assert Revocation.objects.filter(subject=f"t/{token}").exists()
     assert api(make_user()).delete(client.row["url"]).status_code == 404
+
+
+def test_a_token_makes_none_that_outlives_it(narrowed, user):
+    parent = narrowed(scopes=["admin"])
+    made = parent.post(TOKENS, {"name": "x", "ttl": 10 * 365 * 24 * 3600, "scopes": ["read"]})
+    assert made.status_code == 201
+    assert made.json()["expires_at"] == parent.row["expires_at"]
+    short = parent.post(TOKENS, {"name": "x", "ttl": 5, "scopes": ["read"]}).json()
+    assert short["expires_at"] < parent.row["expires_at"]
+    [line, _] = AuditEntry.objects.filter(action="token.create", details__made_by__isnull=False).exclude(details__made_by=None)
+    assert line.details["seconds"] <= 60
+
+
+def test_the_seconds_of_an_endpoint_token_are_told_as_they_are(narrowed, user):
+    got = narrowed(scopes=["consume"], ttl=900).get(f"/v1/projects/{make_project(user).pk}/jwt/").json()
+    told = jwt.decode(got["id_token"], options={"verify_signature": False})
+    assert 890 <= got["expires_in"] <= 900
+    assert abs(told["exp"] - told["iat"] - got["expires_in"]) <= 1
+
+
+def test_a_token_takes_those_that_it_made_along(narrowed, api, user):
+    def ask_for(client):
+        made = client.post(TOKENS, {"name": "child", "ttl": 60, "scopes": ["admin", "read"]}).json()
+        child = api()
+        child.credentials(HTTP_AUTHORIZATION=f"Token {made['clear_token']}")
+        return child
+
+    parent, other = narrowed(scopes=["admin"]), narrowed(scopes=["admin"])
+    child = ask_for(parent)
+    family = [parent, child, ask_for(child), ask_for(parent)]
+    assert api(user).delete(parent.row["url"]).status_code == 204
+    assert [client.get("/v1/users/me/").status_code for client in family] == [401] * 4
+    assert other.get("/v1/users/me/").status_code == 200
+    assert Revocation.objects.filter(subject__startswith="t/").count() == 4
+    assert AuditEntry.objects.filter(action="token.revoke", details={"with": "narrow (" + parent.row["prefix"] + "…)"}).count() == 3
+
+
+def test_no_token_is_made_with_one_that_was_revoked_a_moment_ago(user):
+    with_token = User.objects.get(pk=user.pk)
+    with_token.credential = create_token(user=user, name="x", ttl=timedelta(hours=1))[0]
+    revoke_token(actor=user, token_id=with_token.credential.pk)
+    with pytest.raises(NotAuthenticated):
+        create_token(user=with_token, name="x", ttl=timedelta(hours=1))
+    assert ApiToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("change", [{"password": "another"}, {"is_active": False}])
+def test_no_token_is_made_with_a_password_that_was_changed_a_moment_ago(user, change):
+    User.objects.filter(pk=user.pk).update(**change)
+    with pytest.raises(NotAuthenticated):
+        create_token(user=user, name="x", ttl=timedelta(hours=1))
+    assert not ApiToken.objects.exists()
 
 
 def test_tokens_are_in_the_audit_log_without_their_secret(narrowed, user):

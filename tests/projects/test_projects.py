@@ -119,5 +119,5 @@ def test_a_project_token_names_its_project(api, user):
     answer = api(user).get(url(project) + "jwt/", {"endpoint": "", "storage": "True"})
     assert answer.status_code == 200, answer.json()
     assert answer.json()["token_type"] == "Bearer"
-    assert answer.json()["expires_in"] == 36_000
+    assert 3590 <= answer.json()["expires_in"] <= 3600, "as long as the API token that asked for it"
     assert answer["Cache-Control"] == "no-store"

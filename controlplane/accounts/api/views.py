@@ -125,7 +125,7 @@ class TokenList(WorkspaceView):
     @extend_schema(
         summary="Make a token",
         description="With user name and password (basic auth), and with the code of a second factor in `X-OTP`. The answer holds the clear token, this "
-        "once. `scopes` and `project` narrow it; a narrow token makes no wider one.",
+        "once. `scopes` and `project` narrow it; a narrow token makes no wider one. One that a token makes ends with that token at the latest: see `expires_at`.",
         parameters=[OpenApiParameter("X-OTP", str, OpenApiParameter.HEADER, description="Only for people with a second factor.")],
         request=TokenInput,
         responses={201: NewTokenOutput},
@@ -154,7 +154,11 @@ class TokenDetail(WorkspaceView):
 
     permissions = {"DELETE": Access.SIGNED_IN}
 
-    @extend_schema(summary="Revoke a token", description="It opens nothing from the next request on.", responses={204: None})
+    @extend_schema(
+        summary="Revoke a token",
+        description="It opens nothing from the next request on, nor do the tokens that it made.",
+        responses={204: None},
+    )
     def delete(self, request: Request, token_id: UUID) -> HttpResponse:
         """Revoke."""
         revoke_token(actor=actor_of(request), token_id=token_id)
