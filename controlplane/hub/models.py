@@ -220,7 +220,10 @@ class DemoWorkflow(BaseModel):
 
 
 class HubAlgorithm(BaseModel):
-    """A name of the public HUB. It belongs to the workspace that published first (`workspace_id`), also when the algorithm is deleted there."""
+    """A name of the public HUB. It belongs to the workspace that published first (`workspace_id`), also when the algorithm is deleted there.
+
+    `publisher` is what the workspace was called at the last publication.
+    """
 
     name = models.CharField(max_length=100)
     workspace_id = models.UUIDField()
@@ -228,6 +231,9 @@ class HubAlgorithm(BaseModel):
     algorithm = models.OneToOneField(Algorithm, on_delete=models.SET_NULL, null=True, related_name="published")
     certified = models.BooleanField(default=False)
     current = models.ForeignKey("HubVersion", on_delete=models.PROTECT, null=True, related_name="+")
+
+    # What the workspace is called now, None when it is gone: selectors.with_current fetches it.
+    workspace_path: str | None
 
     objects = HubAlgorithmQuerySet.as_manager()
 

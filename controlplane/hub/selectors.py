@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
-from django.db.models import Prefetch
+from django.db.models import OuterRef, Prefetch, Q, Subquery
 
 from controlplane.accounts.models import User
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, Package
@@ -107,6 +107,12 @@ def with_packages(rows: Any) -> Any:
 
 
 def with_current(rows: Any) -> Any:
-    """Fetch published algorithms together with their newest version and its packages, the newest upload first."""
+    """Fetch published algorithms together with what their rows show: the newest version, its packages (newest upload first), the publisher.
+
+    `workspace_path` is the path that the workspace has now, None when it is no more: workspaces are renamed, and names taken by others.
+    """
     newest = Prefetch("current__packages", HubPackage.objects.order_by("-number"))
-    return rows.filter(current__isnull=False).select_related("current").defer("current__search").prefetch_related(newest)
+    of_workspace = Q(owner=OuterRef("workspace_id")) | Q(organization=OuterRef("workspace_id"))
+    root = Namespace.objects.filter(of_workspace, parent=None)
+    rows = rows.filter(current__isnull=False).annotate(workspace_path=Subquery(root.values("path")[:1]))
+    return rows.select_related("current").defer("current__search").prefetch_related(newest)

@@ -13,10 +13,11 @@ from controlplane.common.errors import Conflict
 from controlplane.common.objectstore import object_store
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, HubVersion
 from controlplane.hub.publishing import publish_algorithm
+from controlplane.hub.services import delete_algorithm
 from controlplane.workspaces.roles import Role
-from controlplane.workspaces.services import allow_publishing, create_namespace
+from controlplane.workspaces.services import allow_publishing, create_namespace, delete_organization, update_organization
 from tests.factories import make_member, make_organization
-from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, newest_of, plugin, png
+from tests.hub.algorithms import NAME, make_algorithm, make_demo, make_package, make_published, newest_of, plugin, png, source_of
 
 pytestmark = pytest.mark.django_db
 
@@ -246,6 +247,25 @@ def test_the_public_reads_the_workspace_and_nothing_of_its_insides(api, user):
     assert f"'publisher': '{organization.name}'" in shown
     assert "secret" not in shown
     assert user.username not in shown
+
+
+def test_a_publisher_is_shown_as_the_workspace_is_called_now_and_nobody_takes_its_place(api, user, stranger):
+    organization = make_organization(user)
+    hub = make_published(user, namespace=organization.namespaces.get())
+    former = organization.name
+
+    def shown():
+        one, [row] = api().get(f"/v1/hub/{hub.pk}/").json(), api().get("/v1/hub/").json()["results"]
+        assert one["publisher"] == row["publisher"]
+        return one["publisher"]
+
+    update_organization(actor=user, organization_id=organization.pk, name="renamed-harbour")
+    make_organization(stranger, former)
+    assert shown() == "renamed-harbour"
+    delete_algorithm(actor=user, algorithm_id=source_of(hub).pk)
+    assert shown() == "renamed-harbour"
+    delete_organization(actor=user, organization_id=organization.pk)
+    assert shown() == f"{former} (gone)"
 
 
 def test_operators_certify_by_command(api, user, capsys):

@@ -228,6 +228,7 @@ class HubAlgorithmRow(serializers.ModelSerializer[HubAlgorithm]):
     algo_task = serializers.ListField(child=serializers.CharField(), source="current.algo_task", read_only=True)
     certification = serializers.BooleanField(source="certified", read_only=True)
     one_click = serializers.BooleanField(source="current.demo_key", read_only=True, help_text="It has a demo workflow to deploy.")
+    publisher = serializers.SerializerMethodField(help_text="The workspace that it belongs to, as it is called now.")
     icon_url = serializers.SerializerMethodField()
     updated_at = serializers.DateTimeField(format=MOMENT, read_only=True)
 
@@ -237,6 +238,10 @@ class HubAlgorithmRow(serializers.ModelSerializer[HubAlgorithm]):
             *("url", "name", "short_description", "version", "license", "keywords", "language", "algo_type", "algo_task"),
             *("certification", "one_click", "publisher", "icon_url", "created_at", "updated_at"),
         ]
+
+    def get_publisher(self, hub: HubAlgorithm) -> str:
+        """Return the path of the workspace; what it was called at the last publication, when it is gone: somebody else may have that name now."""
+        return hub.workspace_path or f"{hub.publisher} (gone)"
 
     @extend_schema_field(ADDRESS_OR_NULL)
     def get_icon_url(self, hub: HubAlgorithm) -> str | None:
