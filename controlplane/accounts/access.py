@@ -14,6 +14,7 @@ from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.revocations import revoke_all_endpoint_access
 from controlplane.audit.services import record
 from controlplane.common.clock import now
+from controlplane.common.errors import NotFound
 
 # Who confirms an address and then finds that the account is not theirs resets the password within this time. Whoever had made the account can
 # still sign in meanwhile.
@@ -33,6 +34,24 @@ def end_access(*, user: User, because: str, actor: User | None, kept_session: st
         details = {"because": because, "tokens": tokens, "sessions": len(ended)}
         record(actor=actor, action="account.access_end", kind="account", target=user.pk, name=user.username, chain=user.pk, details=details)
     return tokens + len(ended)
+
+
+def set_active(*, username: str, active: bool) -> User:
+    """Shut somebody out of everything at once, or let them sign in again (with new tokens). What is theirs stays, and goes on running.
+
+    Raises `NotFound`.
+    """
+    with transaction.atomic():
+        user = User.objects.select_for_update(no_key=True).filter(username__iexact=username).first()
+        if user is None:
+            raise NotFound("not_found", f"There is no user '{username}'.")
+        user.is_active = active
+        user.save(update_fields=["is_active", "updated_at"])
+        action = "account.restore" if active else "account.deactivate"
+        record(actor=None, action=action, kind="account", target=user.pk, name=user.username, chain=None)
+        if not active:
+            end_access(user=user, because="deactivated", actor=None)
+    return user
 
 
 def end_tokens(user: User) -> int:
