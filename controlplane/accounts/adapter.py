@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import smtplib
+from email.errors import MessageError
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from controlplane.accounts.models import User
 from controlplane.accounts.page_errors import too_many_tries
 from controlplane.accounts.second_factor import has_second_factor
-from controlplane.accounts.services import check_username
+from controlplane.accounts.services import check_username, checked_address
 from controlplane.accounts.throttle import TooManyTries, Try, begin_try
 from controlplane.audit.origin import client_address
 from controlplane.common.errors import SlipwayError
@@ -64,8 +65,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return str(super().clean_username(username, shallow=shallow))
 
     def clean_email(self, email: str) -> str:
-        """Return the address in lower case, the way all are kept."""
-        return email.lower()
+        """Return the address in lower case, the way all are kept. Raises `ValidationError`."""
+        try:
+            return checked_address(email)
+        except SlipwayError as error:
+            raise ValidationError(error.detail, code=error.code) from error
 
     def can_delete_email(self, email_address: EmailAddress) -> bool:
         """Allow it for all but the main address: each account has one, and no two the same."""
@@ -130,9 +134,10 @@ class AccountAdapter(DefaultAccountAdapter):
         ours = {name: value for name, value in context.items() if name != "signup_url"}
         if template_prefix.endswith("account_already_exists"):
             ours.pop("password_reset_url", None)
+        mail = self.render_mail(template_prefix, email, {**around, **ours})
         try:
-            self.render_mail(template_prefix, email, {**around, **ours}).send()
-        except (OSError, smtplib.SMTPException):
+            mail.send()
+        except (OSError, smtplib.SMTPException, MessageError, ValueError):  # the last two: an address that makes no header
             logger.exception("a mail was not sent: %s", template_prefix)
             self.tell_unsent(email)
 

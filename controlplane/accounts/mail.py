@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 KEPT = 500
 SHOWN_CHARACTERS = 200_000
+UNREADABLE = "(this mail cannot be read)"
 
 
 def mail_folder() -> Path:
@@ -64,7 +65,7 @@ def drop_oldest(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class StoredMail:
-    """A kept mail: its id, when it was written, and what stands in it."""
+    """A kept mail: its id, when it was written, and what stands in it; `readable` False when its file cannot be understood."""
 
     id: UUID
     at: datetime
@@ -72,6 +73,7 @@ class StoredMail:
     recipient: str
     subject: str
     text: str
+    readable: bool = True
 
 
 def stored_mails() -> Iterator[StoredMail]:
@@ -84,11 +86,24 @@ def stored_mails() -> Iterator[StoredMail]:
 
 
 def read_mail(mail_id: UUID) -> StoredMail:
-    """Return one mail. Raises `FileNotFoundError`."""
-    parsed = message_from_bytes((mail_folder() / f"{mail_id}.eml").read_bytes(), _class=ParsedMessage, policy=policy.default)
+    """Return one mail, without content when it cannot be read. Raises `FileNotFoundError`, and `ValueError` for an id that names no time."""
+    at = datetime.fromtimestamp(uuid7_milliseconds(mail_id) / 1000, UTC)
+    path = mail_folder() / f"{mail_id}.eml"
+    try:
+        return parsed_mail(mail_id, at, path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # Python's parser of headers raises what it likes: IndexError, HeaderParseError, ValueError, ...
+        logger.warning("%s cannot be read: %r", path, error)
+        return StoredMail(mail_id, at, sender="", recipient="", subject=UNREADABLE, text="", readable=False)
+
+
+def parsed_mail(mail_id: UUID, at: datetime, content: bytes) -> StoredMail:
+    """Return what stands in a mail."""
+    parsed = message_from_bytes(content, _class=ParsedMessage, policy=policy.default)
     return StoredMail(
         id=mail_id,
-        at=datetime.fromtimestamp(uuid7_milliseconds(mail_id) / 1000, UTC),
+        at=at,
         sender=str(parsed.get("From", "")),
         recipient=str(parsed.get("To", "")),
         subject=str(parsed.get("Subject", "")),

@@ -12,6 +12,7 @@ from uuid import UUID
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 
 from controlplane.accounts.models import ApiToken, User
@@ -23,6 +24,7 @@ from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, PermissionDenied
 
 TOKEN_PREFIX = "slw_"  # noqa: S105 - the visible mark of a token, not a secret
+ADDRESS_LENGTH = 254
 LAST_USE_PRECISION = timedelta(minutes=1)
 USERNAME_RULE = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,58}[A-Za-z0-9_])?$")
 RESERVED_NAMES = {"me", "admin", "hub", "api", "v1", "docs", "static", "new", "settings", "accounts", "operator"}
@@ -34,7 +36,7 @@ def sign_up(*, username: str, email: str, password: str) -> User:
     Raises `InvalidInput` (a name, address or password that will not do) and `Conflict` (taken).
     """
     check_username(username)
-    user = User(username=username, email=email.strip())
+    user = User(username=username, email=checked_address(email))
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -65,6 +67,23 @@ def check_username(username: str) -> None:
         )
     if username.lower() in RESERVED_NAMES:
         raise Conflict("username_taken", f"The name '{username}' is reserved. Choose another one.", fields={"username": ["reserved"]})
+
+
+def checked_address(email: str) -> str:
+    """Return an e-mail address as it is kept, in lower case. Raises `InvalidInput` for one that no mail could be sent to.
+
+    A quoted local part may hold control characters by the standard, but no header of a mail may; and some letters become two in lower case.
+    """
+    kept = email.strip().lower()
+    if not kept.isprintable():
+        raise InvalidInput("email", "An e-mail address holds no control characters.", fields={"email": ["not a valid address"]})
+    if len(kept) > ADDRESS_LENGTH:
+        raise InvalidInput("email", f"An e-mail address has {ADDRESS_LENGTH} characters at most.", fields={"email": ["too long"]})
+    try:
+        validate_email(kept)
+    except ValidationError as error:
+        raise InvalidInput("email", "This is not a valid e-mail address.", fields={"email": ["not a valid address"]}) from error
+    return kept
 
 
 def make_operator(*, username: str, operator: bool) -> User:

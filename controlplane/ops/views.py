@@ -31,6 +31,6 @@ def mail(request: HttpRequest, mail_id: UUID) -> HttpResponse:
     """Show one as text."""
     try:
         found = read_mail(mail_id)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
         raise Http404 from error
     return render(request, "ops/mail.html", {"mail": found})

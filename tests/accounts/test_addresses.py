@@ -38,7 +38,7 @@ def test_a_confirmed_address_can_be_the_main_one_and_the_old_one_hears_of_it(at_
     assert [mail.to for mail in mailoutbox] == [[old]]
 
 
-@pytest.mark.parametrize("email", ["{other}", "{other_upper}", "{mine}", "nonsense", ""])
+@pytest.mark.parametrize("email", ["{other}", "{other_upper}", "{mine}", "nonsense", "", '"a\x01b"@example.com', "\u0130nes@example.com"])
 def test_an_address_that_will_not_do_is_refused_beside_the_field(at_home, user, stranger, email):
     words = {"other": stranger.email, "other_upper": stranger.email.upper(), "mine": user.email}
     answer = add(at_home, email.format(**words))

@@ -8,7 +8,7 @@ import pytest
 from django.core.mail import EmailMessage, EmailMultiAlternatives, get_connection
 
 from controlplane.accounts import mail
-from controlplane.accounts.mail import mail_folder, read_mail, stored_mails
+from controlplane.accounts.mail import UNREADABLE, mail_folder, read_mail, stored_mails
 from controlplane.common.ids import uuid7
 
 BACKEND = "controlplane.accounts.mail.FileBackend"
@@ -95,3 +95,21 @@ def test_a_folder_that_cannot_be_written_is_an_error_unless_told_otherwise(setti
 def test_there_are_none_before_the_first(folder):
     assert list(stored_mails()) == []
     assert mail_folder() == folder
+
+
+@pytest.mark.parametrize("recipient", [b"<", b"a@", b"<a@[", b"=?utf-8?q?=00?=@", b'"a\x01b"@example.com', b"\xff\xfe"])
+def test_a_mail_that_cannot_be_read_hides_no_other(folder, recipient):
+    send(EmailMessage("One", "x", to=["a@example.com"]))
+    broken = folder / f"{uuid7(now_ms=1_700_000_000_000)}.eml"
+    broken.write_bytes(b"From: us@example.com\nTo: " + recipient + b"\nSubject: Two\n\ntext\n")
+    assert [each.subject for each in stored_mails()] in (["One", "Two"], ["One", UNREADABLE])
+    assert all(each.readable is (each.subject != UNREADABLE) for each in stored_mails())
+
+
+def test_a_mail_that_the_parser_fails_on_is_shown_as_that(folder):
+    broken = uuid7(now_ms=1_700_000_000_000)
+    folder.mkdir()
+    (folder / f"{broken}.eml").write_bytes(b"To: <\n\ntext\n")
+    found = read_mail(broken)
+    assert (found.id, found.readable, found.subject, found.text) == (broken, False, UNREADABLE, "")
+    assert found.at.year == 2023

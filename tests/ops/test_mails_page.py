@@ -73,3 +73,18 @@ def test_a_mail_that_is_not_there_is_a_404(operator):
 def test_only_reading_is_there(operator, kept):
     assert operator.post(PAGE).status_code == 405
     assert operator.delete(f"{PAGE}{kept.id}/").status_code == 405
+
+
+def test_a_mail_that_cannot_be_read_is_shown_as_that(operator, kept, settings):
+    broken = uuid7()
+    (settings.DATA_DIR / "mail" / f"{broken}.eml").write_bytes(b"To: <\n\ntext\n")
+    listed = operator.get(PAGE)
+    assert listed.status_code == 200
+    assert "(this mail cannot be read)" in listed.content.decode()
+    assert "mei@example.com" in listed.content.decode()
+    assert "cannot be understood" in operator.get(f"{PAGE}{broken}/").content.decode()
+
+
+@pytest.mark.parametrize("first", ["00000000", "ffffffff"])
+def test_an_id_of_a_time_that_cannot_be_is_a_404(operator, first):
+    assert operator.get(f"{PAGE}{first}-ffff-4000-8000-000000000000/").status_code == 404
