@@ -8,6 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from django.db.models import OuterRef, Prefetch, Q, Subquery
+from django.db.models.functions import Left
 
 from controlplane.accounts.models import User
 from controlplane.hub.models import Algorithm, HubAlgorithm, HubPackage, Package
@@ -16,6 +17,8 @@ from controlplane.projects.models import Project
 from controlplane.workspaces.models import Namespace, Visibility
 
 __all__ = ["FoundPackage", "Platform", "known_algorithm", "package_for"]
+
+LISTED_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,16 @@ def private_package(algorithm: Algorithm, package: Package) -> FoundPackage:
 def public_package(package: HubPackage) -> FoundPackage:
     """Return a published package as what was found."""
     return FoundPackage("public", package.version.hub.name, package.version.version, package.pk, package.key, package.sha256)
+
+
+def shortened(description: str) -> str:
+    """Return what lists show of a description."""
+    return description if len(description) <= LISTED_CHARACTERS else f"{description[:LISTED_CHARACTERS]}…"
+
+
+def with_beginnings(rows: Any, column: str) -> Any:
+    """Fetch of descriptions, which stand in `column`, only as much as `shortened` needs, as `beginning`: thousands of whole ones are too much."""
+    return rows.defer(column).annotate(beginning=Left(column, LISTED_CHARACTERS + 1))
 
 
 def with_packages(rows: Any) -> Any:

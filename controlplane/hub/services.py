@@ -19,6 +19,7 @@ from controlplane.common.lookup import visible_or_404
 from controlplane.hub.files import discard, stored
 from controlplane.hub.icons import check_icon
 from controlplane.hub.models import Algorithm, Package, PackageUse
+from controlplane.hub.selectors import shortened
 from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.models import Visibility
@@ -87,6 +88,9 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> t
     with transaction.atomic():
         algorithm = lock_algorithm(algorithm_id)
         former_icon = algorithm.icon_key
+        if changes.get("description") == shortened(algorithm.description):
+            # A row of a list came back.
+            changes = {**changes, "description": algorithm.description}
         changed = sorted(field for field, value in changes.items() if getattr(algorithm, field) != value)
         moved = [algorithm.visibility, changes["visibility"]] if "visibility" in changed else None
         if moved:

@@ -6,6 +6,8 @@ import json
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.services import create_token
@@ -262,6 +264,44 @@ def test_rows_for_the_engine_hold_language_packages_and_a_date_that_it_reads(api
         "features": [],
     }
     assert rows[0]["updated_at"][19] == "."
+
+
+LONG = "# Hulls\n\n" + "Long. " * 12_000
+
+
+def test_lists_cut_long_descriptions_but_not_that_of_the_one_algorithm_of_a_name(api, user, stranger):
+    algorithm = make_algorithm(user, description=LONG)
+    make_algorithm(user, "short", description="x" * 2_000)
+    client = api(user)
+    for path in ("/v1/algos/", "/v1/algos/?page_size=2&fields=all", "/v1/algos/?q=hulls", algorithms_of(user)):
+        told = {row["name"]: row["description"] for row in client.get(path).json()["results"]}
+        assert told[NAME] == f"{LONG[:2_000]}…"
+        assert told.get("short", "x" * 2_000) == "x" * 2_000
+    for path in ("/v1/algos/", algorithms_of(user)):
+        assert client.get(path, {"name": NAME}).json()["results"][0]["description"] == LONG
+    assert client.get(url(algorithm)).json()["description"] == LONG
+    make_algorithm(stranger, visibility="PUBLIC", description=LONG)
+    assert {len(row["description"]) for row in client.get("/v1/algos/", {"name": NAME}).json()["results"]} == {2_001}
+
+
+def test_a_page_of_long_descriptions_does_not_fetch_them(api, user):
+    make_algorithm(user, description=LONG)
+    client = api(user)
+    with CaptureQueriesContext(connection) as queries:
+        client.get("/v1/algos/")
+    column = '"hub_algorithm"."description"'
+    rows = [query["sql"] for query in queries if column in query["sql"]]
+    assert rows
+    assert all(column not in sql.replace(f"LEFT({column}", "") for sql in rows)
+
+
+@pytest.mark.parametrize("as_a_form", [False, True])
+def test_a_row_of_a_list_that_comes_back_does_not_cut_the_description(api, user, as_a_form):
+    algorithm = make_algorithm(user, description=LONG)
+    row = {**api(user).get("/v1/algos/").json()["results"][0], "short_description": "New"}
+    body = as_form({name: value for name, value in row.items() if value is not None}, icon=upload(png(), "i.png")) if as_a_form else row
+    answer = api(user).put(url(algorithm), body, format="multipart" if as_a_form else "json")
+    assert (answer.json()["short_description"], answer.json()["description"]) == ("New", LONG)
 
 
 def test_lists_cost_the_same_however_many_algorithms_there_are(api, user, django_assert_max_num_queries):

@@ -68,6 +68,16 @@ def test_the_engine_asks_for_the_count_then_for_everything(api, user):
     assert api().get("/v1/hub/?page_size=0&fields=all").json()["results"] == []
 
 
+def test_lists_cut_long_descriptions_but_not_that_of_the_one_algorithm_of_a_name(api, user):
+    long = "Finds hulls. " * 6_000
+    hub = make_published(user, description=long)
+    make_published(user, "other", description="short")
+    rows = api().get("/v1/hub/?page_size=2&fields=all").json()["results"]
+    assert [row["description"] for row in rows] == [f"{long[:2_000]}…", "short"]
+    assert api().get("/v1/hub/", {"name": NAME, "fields": "all"}).json()["results"][0]["description"] == long
+    assert api().get(f"/v1/hub/{hub.pk}/").json()["description"] == long
+
+
 def test_lists_cost_the_same_however_much_is_published(api, user, django_assert_max_num_queries):
     for number in range(5):
         make_published(user, f"a{number}")

@@ -31,7 +31,7 @@ from controlplane.hub.api.serializers import (
 from controlplane.hub.icons import MAX_BYTES
 from controlplane.hub.models import Algorithm, HubAlgorithm
 from controlplane.hub.publishing import publish_algorithm, publish_information
-from controlplane.hub.selectors import with_current, with_packages
+from controlplane.hub.selectors import LISTED_CHARACTERS, with_current, with_packages
 from controlplane.hub.services import create_algorithm, delete_algorithm, update_algorithm, visible_algorithm
 from controlplane.workspaces.api.member_views import MemberDetailView, MemberListView, TargetView
 from controlplane.workspaces.permissions import Permission
@@ -40,6 +40,7 @@ from controlplane.workspaces.services import visible_namespace
 NAME = OpenApiParameter("name", str, description="Exact name.")
 SEARCH = OpenApiParameter("q", str, description='Words in names, keywords and descriptions; "phrases", OR and -words work. Best first.')
 NAMESPACE = OpenApiParameter("namespace", str, description="Path of the parent.")
+CUT = f"A `description` of more than {LISTED_CHARACTERS:,} characters is cut, but for the one algorithm of a `name`."
 MAX_FORM_BYTES = 4 * 1024 * 1024
 # The same body as JSON, or as a form with an icon.
 CHANGE: Any = {"application/json": AlgorithmChange, "multipart/form-data": AlgorithmChange}
@@ -53,7 +54,8 @@ class AlgorithmList(WorkspaceView):
 
     @extend_schema(
         summary="List algorithms",
-        description="The private HUB: algorithms of the caller's workspaces, and public ones. `packages` has the newest of each platform.",
+        description="The private HUB: algorithms of the caller's workspaces, and public ones. `packages` has the newest of each platform. "
+        f"{CUT}",
         parameters=[NAME, SEARCH, NAMESPACE],
         responses=page_of(AlgorithmOutput),
         examples=[page_example(ALGORITHM)],
@@ -71,6 +73,7 @@ class NamespaceAlgorithmList(WorkspaceView):
 
     @extend_schema(
         summary="List algorithms of a namespace",
+        description=CUT,
         parameters=[NAME, SEARCH],
         responses=page_of(AlgorithmOutput),
         examples=[page_example(ALGORITHM)],
@@ -203,7 +206,8 @@ def listed(view: WorkspaceView, rows: Any) -> Response:
     request: Request = view.request
     text = request.query_params.get("q")
     rows = rows.matching(text) if text else rows.order_by("created_at")
-    return long_paged(view, exact_filters(request, with_packages(rows), name="name", namespace="namespace__path"), AlgorithmOutput)
+    rows = exact_filters(request, with_packages(rows), name="name", namespace="namespace__path")
+    return long_paged(view, rows, AlgorithmOutput, "description")
 
 
 def row(request: Request, algorithm: Algorithm) -> Any:

@@ -15,6 +15,7 @@ from rest_framework import serializers
 from controlplane.api.fields import TextField
 from controlplane.hub.models import PAPER
 from controlplane.hub.platforms import VERSION_RULE
+from controlplane.hub.selectors import shortened
 
 WEB_ADDRESS = re.compile(r"https?://\S+", re.IGNORECASE)
 
@@ -55,6 +56,15 @@ class LinkField(TextField):
         if not text.isprintable() or (names_scheme and not WEB_ADDRESS.fullmatch(text)):
             self.fail("scheme")
         return text
+
+
+class DescriptionField(serializers.CharField):
+    """A description: of a row of a long list only the beginning is there."""
+
+    def get_attribute(self, instance: Any) -> Any:
+        """Return the description, cut where it is longer than lists show."""
+        beginning: str | None = getattr(instance, "beginning", None)
+        return super().get_attribute(instance) if beginning is None else shortened(beginning)
 
 
 class VersionField(TextField):

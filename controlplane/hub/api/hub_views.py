@@ -15,7 +15,7 @@ from controlplane.api.pagination import exact_filters, paged
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import Access, WorkspaceView, validated
 from controlplane.common.lookup import visible_or_404
-from controlplane.hub.api.algorithm_views import NAME, SEARCH
+from controlplane.hub.api.algorithm_views import CUT, NAME, SEARCH
 from controlplane.hub.api.delivery import PICTURE, ZIP, icon_response, zip_response
 from controlplane.hub.api.examples import DEPLOY, HUB_ALGORITHM, HUB_PACKAGE, HUB_ROW, HUB_VERSION
 from controlplane.hub.api.forms import flag
@@ -53,7 +53,7 @@ class HubList(PublicView):
 
     @extend_schema(
         summary="Browse the public HUB",
-        description="By name, or the best matches of a search. Without an account.",
+        description=f"By name, or the best matches of a search. Without an account. {CUT}",
         parameters=FILTERS,
         responses=page_of(HubAlgorithmRow),
         auth=[],
@@ -65,7 +65,7 @@ class HubList(PublicView):
         text = request.query_params.get("q")
         rows = filtered(request, rows.matching(text) if text else rows.order_by("name"))
         serializer = HubAlgorithmOutput if request.query_params.get("fields") == "all" else HubAlgorithmRow
-        return long_paged(self, with_current(rows), serializer)
+        return long_paged(self, with_current(rows), serializer, "current__description")
 
 
 class HubDetail(PublicView):

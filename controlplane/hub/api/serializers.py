@@ -9,7 +9,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from controlplane.api.fields import TextField, UrlField, absolute_url
-from controlplane.hub.api.fields import LinkField, PaperField, ProjectUrlField, UpperWordsField, VersionField, WordsField
+from controlplane.hub.api.fields import DescriptionField, LinkField, PaperField, ProjectUrlField, UpperWordsField, VersionField, WordsField
 from controlplane.hub.models import (
     DESCRIBED,
     PLATFORM,
@@ -141,6 +141,7 @@ class AlgorithmOutput(serializers.ModelSerializer[Algorithm]):
 
     url = UrlField("algorithm", algorithm_id="id")
     path = serializers.CharField(read_only=True)
+    description = DescriptionField(read_only=True)
     keywords = serializers.ListField(child=serializers.CharField(), read_only=True)
     paper = PaperOutput(read_only=True)
     packages = PackageOutput(many=True, source="current_packages", read_only=True)
@@ -253,7 +254,7 @@ class HubAlgorithmRow(serializers.ModelSerializer[HubAlgorithm]):
 class HubAlgorithmOutput(HubAlgorithmRow):
     """A published algorithm with all that is told of its newest version."""
 
-    description = serializers.CharField(source="current.description", read_only=True)
+    description = DescriptionField(source="current.description", read_only=True)
     paper = PaperOutput(source="current.paper", read_only=True)
     repository = serializers.CharField(source="current.repository", read_only=True)
     original_implementation_repository = serializers.CharField(source="current.original_implementation_repository", read_only=True)
