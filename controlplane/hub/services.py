@@ -84,7 +84,10 @@ def update_algorithm(*, actor: User, algorithm_id: UUID, icon: bytes | None = No
 
 
 def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> tuple[Algorithm, str]:
-    """Write changed fields under the algorithm's lock, and which they were into the audit log; return the key of the icon before, too."""
+    """Write changed fields under the algorithm's lock, and return the key of the icon before, too.
+
+    The audit log gets the names of the fields; the values only of what is short and tells who sees it. What changes nothing leaves no line.
+    """
     with transaction.atomic():
         algorithm = lock_algorithm(algorithm_id)
         former_icon = algorithm.icon_key
@@ -92,13 +95,15 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> t
             # A row of a list came back.
             changes = {**changes, "description": algorithm.description}
         changed = sorted(field for field, value in changes.items() if getattr(algorithm, field) != value)
-        moved = [algorithm.visibility, changes["visibility"]] if "visibility" in changed else None
-        if moved:
+        if not changed:
+            return algorithm, ""
+        values = {"visibility": [algorithm.visibility, changes["visibility"]]} if "visibility" in changed else {}
+        if values:
             check_scope(actor.credential, SHOWING)
         for field in changed:
             setattr(algorithm, field, changes[field])
         algorithm.save(update_fields=[*changed, "updated_at"])
-        note(actor, "algorithm.edit", algorithm, workspace=algorithm.workspace_id, changed=changed, visibility=moved)
+        note(actor, "algorithm.edit", algorithm, workspace=algorithm.workspace_id, changed=changed, **values)
     return algorithm, former_icon
 
 

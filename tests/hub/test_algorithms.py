@@ -433,6 +433,14 @@ def test_workflows_that_the_deleter_does_not_see_are_counted_not_named(api, user
     assert Algorithm.objects.exists()
 
 
+def test_lines_of_the_audit_log_name_changed_fields_without_their_texts(api, user):
+    algorithm = make_algorithm(user, description=LONG)
+    for body in ({"description": "Quays", "paper": {"title": "Cranes"}}, {"description": "Quays"}, {}):
+        assert api(user).put(url(algorithm), body).status_code == 200
+    [line] = AuditEntry.objects.filter(chain=user.pk, action="algorithm.edit")
+    assert line.details == {"changed": ["description", "paper"]}
+
+
 def test_every_change_leaves_a_line_in_the_audit_log(api, user):
     row = api(user).post(algorithms_of(user), SENT).json()
     algorithm = Algorithm.objects.get()
