@@ -24,7 +24,7 @@ from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.models import Visibility
 from controlplane.workspaces.permissions import Permission, require
-from controlplane.workspaces.services import default_visibility, forget_target, visible_namespace
+from controlplane.workspaces.services import default_visibility, forget_target, locked_namespace, visible_namespace
 from controlplane.workspaces.trail import note
 
 # What a token needs to say who sees an algorithm, beside what it needs to upload and change one.
@@ -62,8 +62,10 @@ def create_algorithm(
 
 
 def insert_algorithm(actor: User, algorithm: Algorithm) -> Algorithm:
-    """Write a new algorithm and its line of the audit log."""
+    """Write a new algorithm and its line of the audit log. Raises `NotFound` when its namespace was just deleted."""
     with transaction.atomic():
+        algorithm.namespace = locked_namespace(algorithm.namespace_id)
+        require(actor, Permission.ALGORITHM_CREATE, algorithm.namespace)
         algorithm.save(force_insert=True)
         note(actor, "algorithm.create", algorithm, workspace=algorithm.workspace_id, visibility=algorithm.visibility)
     return algorithm

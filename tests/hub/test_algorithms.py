@@ -18,6 +18,7 @@ from controlplane.hub.models import Algorithm, Package, PackageUse
 from controlplane.hub.selectors import FoundPackage
 from controlplane.hub.uploads import record_uses
 from controlplane.workspaces.roles import Role
+from controlplane.workspaces.services import create_namespace, delete_namespace
 from tests.factories import make_member, make_organization, make_project, make_user, make_workflow
 from tests.hub.algorithms import NAME, demo, make_algorithm, make_demo, make_package, plugin, png, pushed_to, root, upload
 
@@ -144,6 +145,22 @@ def test_what_is_wrong_is_refused_and_nothing_is_added(api, user, field, value):
     assert answer.status_code == 400, answer.json()
     assert any(field in name for name in answer.json()["fields"])
     assert not Algorithm.objects.exists()
+
+
+@pytest.mark.parametrize("files", [{}, {"icon": png()}])
+def test_a_namespace_that_is_deleted_meanwhile_is_not_found(api, user, objects, monkeypatch, files):
+    namespace = create_namespace(actor=user, parent_id=root(user).pk, name="quays")
+    check = services.check_algorithm_name
+
+    def then_delete(name):
+        check(name)
+        delete_namespace(actor=user, namespace_id=namespace.pk)
+
+    monkeypatch.setattr(services, "check_algorithm_name", then_delete)
+    form = as_form(SENT, **{name: upload(content, "icon.png") for name, content in files.items()})
+    answer = api(user).post(f"/v1/namespaces/{namespace.pk}/algos/", form, format="multipart")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    assert objects() == []
 
 
 def test_a_picture_that_is_none_is_refused_and_nothing_is_stored(api, user, objects):
