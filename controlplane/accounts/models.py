@@ -97,6 +97,11 @@ class ApiToken(BaseModel):
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
 
+    @property
+    def is_narrow(self) -> bool:
+        """Tell whether it may do less than its person."""
+        return self.scopes is not None or self.project_id is not None
+
     def covers(self, scope: str) -> bool:
         """Tell whether the token may be used for this scope."""
         return self.scopes is None or scope in widened(frozenset(Scope(name) for name in self.scopes))

@@ -157,6 +157,20 @@ def test_a_token_takes_those_that_it_made_along(narrowed, api, user):
     assert AuditEntry.objects.filter(action="token.revoke", details={"with": "narrow (" + parent.row["prefix"] + "…)"}).count() == 3
 
 
+@pytest.mark.parametrize("narrower", [{"scopes": ["admin", "read"]}, {"project": True}])
+def test_a_narrow_token_sees_and_revokes_itself_and_those_that_it_made(narrowed, api, user, narrower):
+    if "project" in narrower:
+        narrower = {"project": str(make_project(user).pk)}
+    full, other, client = narrowed(), narrowed(scopes=["read"]), narrowed(**narrower)
+    made = client.post(TOKENS, {"name": "child", "ttl": 60, "scopes": ["read"], **narrower}).json()
+    assert {row["url"] for row in client.get(TOKENS).json()["results"]} == {client.row["url"], made["url"]}
+    assert [client.delete(one.row["url"]).status_code for one in (full, other)] == [404, 404]
+    assert [one.get("/v1/users/me/").status_code for one in (full, other)] == [200, 200]
+    assert full.get(TOKENS).json()["count"] == 4
+    assert [client.delete(row["url"]).status_code for row in (made, client.row)] == [204, 204]
+    assert client.get("/v1/users/me/").status_code == 401
+
+
 def test_no_token_is_made_with_one_that_was_revoked_a_moment_ago(user):
     with_token = User.objects.get(pk=user.pk)
     with_token.credential = create_token(user=user, name="x", ttl=timedelta(hours=1))[0]

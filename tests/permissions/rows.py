@@ -13,7 +13,7 @@ operator   an operator who is in no organization
 ```
 
 A refusal tells what the caller may know: 401 who are you, 404 you do not see it, 403 you see it and may not. 409 in the row of
-`organization` DELETE: allowed, but it holds a project.
+`organization` DELETE: allowed, but it holds a project. `token` DELETE is asked for the person's oldest token, a full one: a narrow token does not see it.
 """
 
 # fmt: off
@@ -67,7 +67,7 @@ ROWS: dict[tuple[str, str], str] = {
     ("roles", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("schema", "GET"): "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
     ("signup", "POST"): "201 201 201 201 201 201 201 201 201 201 201 201 201 201 201 201",
-    ("token", "DELETE"): "401 401 204 204 204 204 204 204 204 403 403 403 403 204 204 204",
+    ("token", "DELETE"): "401 401 204 204 204 204 204 204 204 403 403 403 403 404 404 404",
     ("tokens", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("tokens", "POST"): "401 401 201 201 201 201 201 201 201 403 403 403 403 403 403 403",
     ("user", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",

@@ -117,7 +117,12 @@ class TokenList(WorkspaceView):
     permissions = {"GET": Access.SIGNED_IN, "POST": Access.SIGNED_IN}
     authentication_classes = [PasswordAuthentication, TokenAuthentication]
 
-    @extend_schema(summary="List my tokens", responses=page_of(TokenOutput), examples=[page_example(TOKEN)])
+    @extend_schema(
+        summary="List my tokens",
+        description="A token with scopes, or for one project, lists itself and those that it made, and can revoke no other.",
+        responses=page_of(TokenOutput),
+        examples=[page_example(TOKEN)],
+    )
     def get(self, request: Request) -> Response:
         """List tokens, newest first."""
         return paged(self, ApiToken.objects.visible_to(actor_of(request)).order_by("-created_at"), TokenOutput)
