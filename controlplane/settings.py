@@ -210,7 +210,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["controlplane.accounts.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["controlplane.api.permissions.DeclaredPermission"],
     "DEFAULT_RENDERER_CLASSES": ["controlplane.api.renderers.ReadableJSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["controlplane.api.parsers.PlainJSONParser"],
     "DEFAULT_PAGINATION_CLASS": "controlplane.api.pagination.Page",
     "DEFAULT_SCHEMA_CLASS": "controlplane.api.schema.Schema",
     "EXCEPTION_HANDLER": "controlplane.api.errors.envelope",

@@ -35,6 +35,26 @@ def test_malformed_json_is_told(api, user):
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+@pytest.mark.parametrize("depth", [101, 200_000])
+def test_json_that_is_nested_too_deeply_is_told(api, opening, depth, db):
+    for path in ("/v1/accounts/signup/", "/v1/users/me/tokens/"):
+        answer = api(raise_request_exception=False).generic("POST", path, opening * depth, content_type="application/json")
+        assert (answer.status_code, answer.json()["code"]) in ((400, "malformed"), (401, "not_authenticated"))
+
+
+@pytest.mark.parametrize("body", ["[" * 101 + "]" * 101, '{"a":' * 200_000 + "1" + "}" * 200_000])
+def test_whole_json_that_is_nested_too_deeply_is_told(api, db, body):
+    answer = api(raise_request_exception=False).generic("POST", "/v1/accounts/signup/", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
+    assert "nested" in answer.json()["detail"]
+
+
+def test_json_may_be_nested_as_deeply_as_anybody_needs(api, db):
+    answer = api().generic("POST", "/v1/accounts/signup/", "[" * 100 + "]" * 100, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+
+
 def test_another_media_type_is_told(api, user):
     answer = api(user).generic("PUT", f"/v1/projects/{make_project(user).pk}/", "x", content_type="text/csv")
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
