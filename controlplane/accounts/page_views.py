@@ -7,6 +7,7 @@ from uuid import UUID
 from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_variables
@@ -15,9 +16,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from controlplane.accounts.api.actors import actor_of
 from controlplane.accounts.forms import ProfileForm, TokenForm
 from controlplane.accounts.models import ApiToken
-from controlplane.accounts.services import create_token, revoke_token
+from controlplane.accounts.services import TOKENS_AT_MOST, create_token, revoke_token
 from controlplane.common.clock import now
-from controlplane.common.errors import NotFound
+from controlplane.common.errors import Conflict, NotFound
+
+TOKENS_A_PAGE = 50
+ENDED_SHOWN = 20
 
 
 @login_required
@@ -35,11 +39,20 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def tokens(request: HttpRequest) -> HttpResponse:
-    """List the person's API tokens, newest first; those that open nothing any more come last."""
-    rows = list(ApiToken.objects.visible_to(actor_of(request)).order_by("-created_at"))
-    valid = [row for row in rows if row.revoked_at is None and row.expires_at > now()]
-    over = [row for row in rows if row not in valid]
-    return render(request, "accounts/tokens.html", {"valid": valid, "over": over[:20]})
+    """List a page of the person's valid API tokens, newest first; on the first page some that open nothing any more come last."""
+    number, moment = page_number(request), now()
+    rows = ApiToken.objects.visible_to(actor_of(request)).order_by("-created_at")
+    begin = (number - 1) * TOKENS_A_PAGE
+    valid = list(rows.filter(revoked_at=None, expires_at__gt=moment)[begin : begin + TOKENS_A_PAGE + 1])
+    over = rows.filter(Q(revoked_at__isnull=False) | Q(expires_at__lte=moment))[:ENDED_SHOWN] if number == 1 else []
+    more = number + 1 if len(valid) > TOKENS_A_PAGE else None
+    return render(request, "accounts/tokens.html", {"valid": valid[:TOKENS_A_PAGE], "over": over, "number": number, "more": more})
+
+
+def page_number(request: HttpRequest) -> int:
+    """Return which page is asked for, the first for nonsense. There are not more than tokens."""
+    asked = request.GET.get("page", "")
+    return min(max(int(asked), 1), TOKENS_AT_MOST) if asked.isascii() and asked.isdecimal() and len(asked) < 6 else 1
 
 
 @login_required
@@ -52,7 +65,11 @@ def new_token(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" or not form.is_valid():
         return render(request, "accounts/token_new.html", {"form": form})
     wanted = form.cleaned_data
-    token, clear = create_token(user=actor_of(request), name=wanted["name"], ttl=wanted["lifetime"], scopes=wanted["scopes"])
+    try:
+        token, clear = create_token(user=actor_of(request), name=wanted["name"], ttl=wanted["lifetime"], scopes=wanted["scopes"])
+    except Conflict as error:
+        form.add_error(None, error.detail)
+        return render(request, "accounts/token_new.html", {"form": form})
     return render(request, "accounts/token_made.html", {"token": token, "clear": clear})
 
 

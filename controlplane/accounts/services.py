@@ -25,6 +25,7 @@ from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated,
 
 TOKEN_PREFIX = "slw_"  # noqa: S105 - the visible mark of a token, not a secret
 ADDRESS_LENGTH = 254
+TOKENS_AT_MOST = 500
 LAST_USE_PRECISION = timedelta(minutes=1)
 USERNAME_RULE = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,58}[A-Za-z0-9_])?$")
 RESERVED_NAMES = {"me", "admin", "hub", "api", "v1", "docs", "static", "new", "settings", "accounts", "operator"}
@@ -116,13 +117,15 @@ def create_token(
 
     Without `scopes` it is a full one; with `project_id` it sees that project alone. One that a token asks for ends with that token at the
     latest, whatever `ttl` says. Raises `PermissionDenied` when the token of the request would give more than it has, `NotFound` for a
-    project that the user does not see, `NotAuthenticated` when what the request came with has ended meanwhile.
+    project that the user does not see, `NotAuthenticated` when what the request came with has ended meanwhile, and `Conflict` for one
+    token too many.
     """
     check_not_wider(user.credential, scopes, project_id)
     clear = TOKEN_PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         asking = lock_asking(user)
         moment = now()
+        check_room(user, moment)
         if project_id is not None:
             token_bound.send(sender=ApiToken, user=user, project_id=project_id)
         token = ApiToken.objects.create(
@@ -139,6 +142,14 @@ def create_token(
         details = {"scopes": token.scopes, "project": project_id, "seconds": seconds, "made_by": asking and asking.pk}
         record(actor=user, action="token.create", kind="token", target=token.pk, name=str(token), chain=user.pk, details=details)
     return token, clear
+
+
+def check_room(user: User, moment: datetime) -> None:
+    """Raise `Conflict` when a user, who is locked, has as many valid tokens as anybody may have."""
+    if ApiToken.objects.filter(user=user).valid_at(moment).count() >= TOKENS_AT_MOST:
+        raise Conflict(
+            "too_many_tokens", f"You have {TOKENS_AT_MOST} valid tokens, and nobody may have more. Revoke some that you do not need."
+        )
 
 
 def lock_asking(user: User) -> ApiToken | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 
+from controlplane.accounts import services
 from controlplane.accounts.models import ApiToken
 from controlplane.accounts.scopes import Scope
+from controlplane.common.clock import now
 from tests.accounts.people import SIGN_IN, sign_in
 from tests.factories import make_token
 
@@ -112,3 +116,51 @@ def test_a_web_page_is_one(at_home, user, homepage):
     assert at_home.post("/settings/", {"homepage": homepage}).status_code == 200
     user.refresh_from_db()
     assert user.homepage == ""
+
+
+def make_many(user, count, **fields):
+    made = [
+        ApiToken(
+            user=user, name=f"n{number}", digest=f"{user.pk}{number}"[:64], prefix="slw_x", expires_at=now() + timedelta(hours=1), **fields
+        )
+        for number in range(count)
+    ]
+    return ApiToken.objects.bulk_create(made)
+
+
+def test_the_list_has_pages_and_takes_two_queries_however_long_it_is(at_home, user, stranger, django_assert_num_queries):
+    make_many(user, 120)
+    make_many(stranger, 3)
+    ApiToken.objects.filter(user=user, name__in=["n0", "n1"]).update(revoked_at=now())
+    around = 2  # the session and its user
+    with django_assert_num_queries(around + 2):
+        first = at_home.get(LIST)
+    pages = [first, at_home.get(f"{LIST}?page=2"), at_home.get(f"{LIST}?page=3"), at_home.get(f"{LIST}?page=4")]
+    assert [len(page.context["valid"]) for page in pages] == [50, 50, 18, 0]
+    assert [len(page.context["over"]) for page in pages] == [2, 0, 0, 0]
+    assert 'href="?page=2"' in first.content.decode()
+    assert "?page=4" not in pages[2].content.decode()
+    assert len({token.pk for page in pages for token in page.context["valid"]}) == 118
+
+
+@pytest.mark.parametrize("page", ["0", "-1", "x", "", "9" * 50, "²"])
+def test_nonsense_in_place_of_a_page_shows_the_first(at_home, user, page):
+    make_token(user)
+    assert len(at_home.get(LIST, {"page": page}).context["valid"]) == 1
+
+
+def test_nobody_has_more_valid_tokens_than_500(at_home, api, user, stranger, monkeypatch):
+    assert services.TOKENS_AT_MOST == 500
+    monkeypatch.setattr(services, "TOKENS_AT_MOST", 3)
+    rows = make_many(user, 2)
+    client = api(user)
+    refused = client.post("/v1/users/me/tokens/", {"name": "one more"})
+    assert (refused.status_code, refused.json()["code"]) == (409, "too_many_tokens")
+    assert "Revoke some" in refused.json()["detail"]
+    page = at_home.post(NEW, FORM)
+    assert page.status_code == 200
+    assert "Revoke some" in page.content.decode()
+    assert ApiToken.objects.count() == 3
+    assert api(stranger).post("/v1/users/me/tokens/", {"name": "one"}).status_code == 201
+    ApiToken.objects.filter(pk=rows[0].pk).update(expires_at=now())
+    assert client.post("/v1/users/me/tokens/", {"name": "one more"}).status_code == 201

@@ -130,7 +130,8 @@ class TokenList(WorkspaceView):
     @extend_schema(
         summary="Make a token",
         description="With user name and password (basic auth), and with the code of a second factor in `X-OTP`. The answer holds the clear token, this "
-        "once. `scopes` and `project` narrow it; a narrow token makes no wider one. One that a token makes ends with that token at the latest: see `expires_at`.",
+        "once. `scopes` and `project` narrow it; a narrow token makes no wider one; 500 valid ones are the most."
+        " One that a token makes ends with that token at the latest: see `expires_at`.",
         parameters=[OpenApiParameter("X-OTP", str, OpenApiParameter.HEADER, description="Only for people with a second factor.")],
         request=TokenInput,
         responses={201: NewTokenOutput},
