@@ -99,7 +99,7 @@ def write_changes(actor: User, algorithm_id: UUID, changes: dict[str, Any]) -> t
         changed = sorted(field for field, value in changes.items() if getattr(algorithm, field) != value)
         if not changed:
             return algorithm, ""
-        values = {"visibility": [algorithm.visibility, changes["visibility"]]} if "visibility" in changed else {}
+        values: dict[str, Any] = {"visibility": [algorithm.visibility, changes["visibility"]]} if "visibility" in changed else {}
         if values:
             check_scope(actor.credential, SHOWING)
         for field in changed:

@@ -29,6 +29,24 @@ LINUX = {
     "os": ["LINUX"],
     "architecture": ["X86_64"],
 }
+# What the command line client sends of a plugin.
+SENT: dict[str, Any] = {
+    "name": NAME,
+    "short_description": "Finds hulls",
+    "description": "# Hulls\n\nLong.",
+    "keywords": [""],
+    "paper": {"authors": "", "title": "", "journal": "", "year": 0, "link": ""},
+    "ikomia_min_version": "0.16.1",
+    "ikomia_max_version": "",
+    "python_min_version": "3.10",
+    "python_max_version": "",
+    "language": "PYTHON",
+    "repository": "",
+    "original_implementation_repository": "",
+    "algo_type": "INFER",
+    "algo_task": [""],
+    "os": ["LINUX", "WINDOWS"],
+}
 
 
 def plugin(name: str = NAME, *, body: str = "", **more: str) -> bytes:
@@ -118,3 +136,18 @@ def pushed_to(workflow: Workflow) -> WorkflowVersion:
     """Return the newest version of a workflow."""
     assert workflow.current is not None
     return workflow.current
+
+
+def algorithms_of(user: User) -> str:
+    """Return the address of the algorithms of a personal workspace."""
+    return f"/v1/namespaces/{root(user).pk}/algos/"
+
+
+def url(algorithm: Algorithm) -> str:
+    """Return the address of an algorithm."""
+    return f"/v1/algos/{algorithm.pk}/"
+
+
+def as_form(fields: dict[str, Any], **files: Any) -> dict[str, Any]:
+    """Return fields as the command line client sends them beside a file: lists and objects as parts of JSON."""
+    return {name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in fields.items()} | files
