@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.second_factor import has_second_factor, use_code
 from controlplane.accounts.services import use_token, verify_password
-from controlplane.accounts.throttle import TooManyTries, Try, begin_code_try, begin_try
+from controlplane.accounts.throttle import TooManySignUps, TooManyTries, Try, begin_code_try, begin_try
 from controlplane.audit.origin import client_address, set_credential
 from controlplane.common.errors import NotAuthenticated
 
@@ -70,9 +70,7 @@ class PasswordAuthentication(BaseAuthentication):
                 raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
             self.check_code(user, request.headers.get("X-OTP", ""), attempt)
         except TooManyTries as error:
-            refusal = Throttled(detail=error.detail)
-            refusal.wait = error.retry_after  # type: ignore[attr-defined]
-            raise refusal from error
+            raise throttled(error) from error
         attempt.was_right()
         set_credential("password")
         return user
@@ -100,3 +98,10 @@ class PasswordAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return what a 401 asks for."""
         return 'Basic realm="Slipway"'
+
+
+def throttled(error: TooManyTries | TooManySignUps) -> Throttled:
+    """Return the refusal as DRF knows it, whose answer has a `Retry-After`."""
+    refusal = Throttled(detail=error.detail)
+    refusal.wait = error.retry_after  # type: ignore[attr-defined]
+    return refusal

@@ -17,6 +17,8 @@ from datetime import timedelta
 from typing import NamedTuple, cast
 
 import redis
+from allauth.core import ratelimit
+from django.http import HttpRequest
 
 from controlplane.accounts.models import User
 from controlplane.accounts.selectors import user_by_login
@@ -82,6 +84,17 @@ class TooManyCodes(TooManyTries):
     def told(self, wait: str) -> str:
         """Return what to do."""
         return f"Too many wrong codes. Wait {wait}, then try again, or sign in with the browser and make a token there."
+
+
+class TooManySignUps(TooManyRequests):
+    """Too many new accounts from one address; `retry_after` is in seconds."""
+
+    retry_after = 60
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too_many_sign_ups", f"There were too many sign-ups from your address. Wait {duration(self.retry_after)}, then try again."
+        )
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,14 @@ def know_address(user: User, address: str) -> None:
     """Know from now on that this person signs in from there: all that was asked for was right."""
     with told_when_away():
         valkey().set(known_key(str(user.pk), network_of(address)), 1, ex=KNOWN_FOR)
+
+
+def count_sign_up(request: HttpRequest) -> None:
+    """Count a sign-up from this address, together with those of the page, which has allauth's limit. Raises `TooManySignUps`."""
+    with told_when_away():
+        counted = ratelimit.consume(request, action="signup")
+    if not counted:
+        raise TooManySignUps
 
 
 def forget_tries(user: User) -> None:

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 
 from controlplane.accounts.models import User
 from controlplane.audit.models import AuditEntry
+from controlplane.common.ids import uuid7
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace
 from tests.factories import PASSWORD, make_user
@@ -30,6 +31,21 @@ def test_a_new_user_gets_a_workspace_and_example_workflows(api):
     assert project.path == "ines/Getting_started"
     assert {workflow.name for workflow in project.workflows.all()} == {"blur", "edges", "histogram", "detect_objects"}
     assert all(workflow.current and workflow.current.tag == "v1" for workflow in project.workflows.all())
+
+
+def test_sign_ups_from_one_address_have_a_limit_that_the_page_shares(api, browser, monkeypatch):
+    monkeypatch.setattr("controlplane.accounts.api.views.sign_up", lambda **_: User(username="x", pk=uuid7()))
+    here, there = {"REMOTE_ADDR": "192.0.2.1"}, {"REMOTE_ADDR": "198.51.100.7"}
+    assert [api(**here).post("/v1/accounts/signup/", FORM).status_code for _ in range(19)] == [201] * 19
+    assert api(**here).post("/v1/accounts/signup/", {**FORM, "email": "nonsense"}).status_code == 400, "what is no sign-up does not count"
+    assert browser.post("/accounts/sign-up/", {}, **here).status_code == 200
+    refused = api(**here).post("/v1/accounts/signup/", FORM)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_requests")
+    assert "too many sign-ups" in refused.json()["detail"]
+    assert 60 <= int(refused["Retry-After"]) <= 61
+    assert browser.post("/accounts/sign-up/", {}, **here).status_code == 429
+    assert api(**there).post("/v1/accounts/signup/", FORM).status_code == 201
+    assert not User.objects.exists()
 
 
 def test_the_password_is_hashed_with_argon2(api):

@@ -8,18 +8,19 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts.api.actors import actor_of
 from controlplane.accounts.api.serializers import MeOutput, NewTokenOutput, SignUpInput, TokenInput, TokenOutput, UserOutput
-from controlplane.accounts.authentication import PasswordAuthentication, TokenAuthentication
+from controlplane.accounts.authentication import PasswordAuthentication, TokenAuthentication, throttled
 from controlplane.accounts.keys import public_jwk
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.selectors import published_keys
 from controlplane.accounts.services import create_token, revoke_token, sign_up
+from controlplane.accounts.throttle import TooManySignUps, count_sign_up
 from controlplane.api.pagination import exact_filters, paged
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import Access, WorkspaceView, no_content, validated
@@ -55,7 +56,7 @@ class SignUp(WorkspaceView):
         summary="Sign up",
         description="Creates the account, its personal workspace and a `Getting_started` project with example workflows.",
         request=SignUpInput,
-        responses={201: MeOutput},
+        responses={201: MeOutput, 429: OpenApiResponse(description="Too many sign-ups from this address: see `Retry-After`.")},
         auth=[],
         examples=[
             OpenApiExample(
@@ -66,7 +67,12 @@ class SignUp(WorkspaceView):
     )
     def post(self, request: Request) -> Response:
         """Sign up."""
-        user = sign_up(**validated(SignUpInput, request.data))
+        wanted = validated(SignUpInput, request.data)
+        try:
+            count_sign_up(request._request)
+        except TooManySignUps as error:
+            raise throttled(error) from error
+        user = sign_up(**wanted)
         return Response(MeOutput(user, context={"request": request}).data, status=201)
 
 
