@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.revocations import revoke_issued_by
 from controlplane.accounts.scopes import Scope
-from controlplane.accounts.signals import token_bound, user_signed_up
+from controlplane.accounts.signals import token_bound, user_signed_up, username_wanted
 from controlplane.audit.services import record
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, PermissionDenied
@@ -59,7 +59,7 @@ def sign_up(*, username: str, email: str, password: str) -> User:
 
 
 def check_username(username: str) -> None:
-    """Refuse names that could not be part of a path, or that mean something else there."""
+    """Refuse names that could not be part of a path, or that mean something else there, such as an organization."""
     if not USERNAME_RULE.match(username):
         raise InvalidInput(
             "username",
@@ -68,6 +68,7 @@ def check_username(username: str) -> None:
         )
     if username.lower() in RESERVED_NAMES:
         raise Conflict("username_taken", f"The name '{username}' is reserved. Choose another one.", fields={"username": ["reserved"]})
+    username_wanted.send(sender=User, username=username)
 
 
 def checked_address(email: str) -> str:

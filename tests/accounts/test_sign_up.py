@@ -12,7 +12,7 @@ from controlplane.audit.models import AuditEntry
 from controlplane.common.ids import uuid7
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_organization, make_user
 
 pytestmark = pytest.mark.django_db
 FORM = {"username": "ines", "email": "ines@example.com", "password": PASSWORD}
@@ -88,6 +88,15 @@ def test_a_name_or_address_is_taken_whatever_its_case(api, change):
     sign_up(api)
     answer = sign_up(api, **{"email": "INES@example.com", **change})
     assert answer.status_code == 409
+    assert User.objects.count() == 1
+
+
+def test_the_name_of_an_organization_is_taken(api, user):
+    make_organization(user, "Harbour")
+    answer = sign_up(api, username="hARBOUR")
+    assert (answer.status_code, answer.json()["code"]) == (409, "username_taken")
+    assert answer.json()["detail"] == "The name 'hARBOUR' is taken. Choose another one."
+    assert answer.json()["fields"] == {"username": ["taken"]}
     assert User.objects.count() == 1
 
 

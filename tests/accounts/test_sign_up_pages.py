@@ -10,7 +10,7 @@ from controlplane.accounts.models import User
 from controlplane.projects.models import Project
 from controlplane.workspaces.models import Namespace
 from tests.accounts.people import SIGN_UP, is_signed_in, link_in
-from tests.factories import PASSWORD, make_user
+from tests.factories import PASSWORD, make_organization, make_user
 
 pytestmark = pytest.mark.django_db
 FORM = {"username": "Ines", "email": "Ines@Example.com", "password1": PASSWORD}
@@ -73,6 +73,14 @@ def test_a_taken_name_or_address_is_refused_whatever_its_case(browser, change):
     make_user("ines")
     answer = browser.post(SIGN_UP, {**FORM, "username": "other", "email": "other@example.com", **change})
     assert answer.status_code == 200
+    assert User.objects.count() == 1
+
+
+def test_the_name_of_an_organization_is_taken_beside_the_field(browser, user):
+    make_organization(user, "Harbour")
+    answer = browser.post(SIGN_UP, {**FORM, "username": "hARBOUR"})
+    assert answer.status_code == 200
+    assert answer.context["form"].errors["username"] == ["The name 'hARBOUR' is taken. Choose another one."]
     assert User.objects.count() == 1
 
 
