@@ -191,6 +191,7 @@ ACCOUNT_FORMS = {
     "reset_password_from_key": "controlplane.accounts.forms.NewPasswordForm",
     "reauthenticate": "controlplane.accounts.forms.ConfirmPasswordForm",
 }
+USERSESSIONS_ADAPTER = "controlplane.accounts.trail.SessionsAdapter"
 MFA_ADAPTER = "controlplane.accounts.second_factor.SecondFactorAdapter"
 MFA_ALLOW_UNVERIFIED_EMAIL = True
 MFA_RECOVERY_CODES_SHOW_ONCE = True

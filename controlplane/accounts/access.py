@@ -12,6 +12,7 @@ from django.db import transaction
 
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.revocations import revoke_all_endpoint_access
+from controlplane.accounts.trail import note
 from controlplane.audit.services import record
 from controlplane.common.clock import now
 from controlplane.common.errors import NotFound
@@ -32,7 +33,7 @@ def end_access(*, user: User, because: str, actor: User | None, kept_session: st
         sessions = UserSession.objects.filter(user=user).exclude(session_key=kept_session or "")
         ended = [session.end() for session in sessions]
         details = {"because": because, "tokens": tokens, "sessions": len(ended)}
-        record(actor=actor, action="account.access_end", kind="account", target=user.pk, name=user.username, chain=user.pk, details=details)
+        note(user, "account.access_end", actor=actor, details=details)
     return tokens + len(ended)
 
 
@@ -79,4 +80,4 @@ def end_earlier_ways_in(*, user: User) -> None:
         if now() < until:
             ended += EmailAddress.objects.filter(user=user, primary=False).delete()[0]
         if ended:
-            record(actor=user, action="account.earlier_ways_end", kind="account", target=user.pk, name=user.username, chain=user.pk)
+            note(user, "account.earlier_ways_end", actor=user)

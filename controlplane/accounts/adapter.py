@@ -24,8 +24,10 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from controlplane.accounts.models import User
 from controlplane.accounts.page_errors import too_many_tries
 from controlplane.accounts.second_factor import has_second_factor
+from controlplane.accounts.selectors import user_by_login
 from controlplane.accounts.services import check_username, checked_address
 from controlplane.accounts.throttle import TooManyTries, Try, begin_try
+from controlplane.accounts.trail import note_refusal
 from controlplane.audit.origin import client_address
 from controlplane.common.errors import SlipwayError
 
@@ -100,6 +102,10 @@ class AccountAdapter(DefaultAccountAdapter):
             else:
                 self.present_try.was_right()
         return user
+
+    def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
+        """Write down that a password was wrong."""
+        note_refusal(user_by_login(str(credentials.get("username") or credentials.get("email") or "")), "password")
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the client's address as the audit log has it."""

@@ -14,8 +14,10 @@ from rest_framework.request import Request
 
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.second_factor import has_second_factor, use_code
+from controlplane.accounts.selectors import user_by_login
 from controlplane.accounts.services import use_token, verify_password
 from controlplane.accounts.throttle import TooManySignUps, TooManyTries, Try, begin_code_try, begin_try
+from controlplane.accounts.trail import note_refusal
 from controlplane.audit.origin import client_address, set_credential
 from controlplane.common.errors import NotAuthenticated
 
@@ -67,6 +69,7 @@ class PasswordAuthentication(BaseAuthentication):
             attempt = begin_try(login=username, address=client_address(request))
             user = verify_password(username=username, password=password)
             if user is None:
+                note_refusal(user_by_login(username), "password")
                 raise NotAuthenticated("not_authenticated", "The user name or the password is wrong.")
             self.check_code(user, request.headers.get("X-OTP", ""), attempt)
         except TooManyTries as error:
@@ -92,6 +95,7 @@ class PasswordAuthentication(BaseAuthentication):
             attempt.give_back()  # a code that is not looked at shuts nobody out of the browser at this address
             raise
         if not use_code(user, code):
+            note_refusal(user, "code")
             raise NotAuthenticated("wrong_code", "The code in X-OTP is wrong or has been used. Wait for the next one.")
         code_attempt.was_right()
 

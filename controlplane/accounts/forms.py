@@ -23,7 +23,7 @@ from controlplane.accounts.adapter import has_verified_address
 from controlplane.accounts.models import User
 from controlplane.accounts.scopes import MEANING, Scope
 from controlplane.accounts.second_factor import SecondFactorAdapter, remember_code
-from controlplane.accounts.signals import user_signed_up
+from controlplane.accounts.services import welcome
 
 PASSWORD_HINT = "At least 8 characters, not only digits, and nothing that many people use."  # noqa: S105 - a hint
 TAKEN_MEANWHILE = "Someone took this name or address a moment ago. Choose another one."
@@ -69,12 +69,12 @@ class SignUpForm(Plain, account_forms.SignupForm):
         """Create the user, their address and, in the same transaction, their workspace."""
         try:
             with transaction.atomic():
-                user = super().save(request)
-                user_signed_up.send(sender=User, user=user)
+                user = cast(User, super().save(request))
+                welcome(user)
         except IntegrityError as error:
             messages.error(request, TAKEN_MEANWHILE)
             raise ImmediateHttpResponse(redirect("account_signup")) from error
-        return cast(User, user)
+        return user
 
 
 class SocialSignUpForm(Plain, social_forms.SignupForm):

@@ -7,6 +7,7 @@ from uuid import UUID
 from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -17,6 +18,7 @@ from controlplane.accounts.api.actors import actor_of
 from controlplane.accounts.forms import ProfileForm, TokenForm
 from controlplane.accounts.models import ApiToken
 from controlplane.accounts.services import TOKENS_AT_MOST, create_token, revoke_token
+from controlplane.accounts.trail import note
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, NotFound
 
@@ -30,10 +32,18 @@ def profile(request: HttpRequest) -> HttpResponse:
     """Show and change what others may know."""
     form = ProfileForm(request.POST or None, instance=actor_of(request))
     if request.method == "POST" and form.is_valid():
-        form.save()
+        save_profile(form)
         messages.success(request, "Saved.")
         return redirect("settings")
     return render(request, "accounts/profile.html", {"form": form})
+
+
+def save_profile(form: ProfileForm) -> None:
+    """Save what was changed, and write down the names of the fields: what stands in them is the person's own."""
+    if form.has_changed():
+        with transaction.atomic():
+            user = form.save()
+            note(user, "account.profile_change", actor=user, details={"fields": sorted(form.changed_data)})
 
 
 @login_required

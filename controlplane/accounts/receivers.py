@@ -13,6 +13,7 @@ from allauth.mfa import signals as mfa_signals
 from allauth.socialaccount import signals as social_signals
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
+from django.contrib.auth.signals import user_logged_out
 from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.dispatch import Signal, receiver
@@ -22,8 +23,8 @@ from controlplane.accounts.access import end_access
 from controlplane.accounts.models import User
 from controlplane.accounts.signals import user_signed_up
 from controlplane.accounts.throttle import forget_tries, know_address
+from controlplane.accounts.trail import note, note_refusal
 from controlplane.audit.origin import client_address
-from controlplane.audit.services import record
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, Unavailable
 
@@ -32,6 +33,7 @@ ENDED = "Sessions and API tokens from before your address was confirmed have end
 # What the audit log says of allauth's signals. Signals of third parties carry the user inside something else.
 RECORDED: dict[Signal, str] = {
     account_signals.user_logged_in: "account.sign_in",
+    user_logged_out: "account.sign_out",
     account_signals.password_changed: "account.password_change",
     account_signals.password_set: "account.password_set",
     account_signals.password_reset: "account.password_reset",
@@ -110,12 +112,18 @@ def sweep_sessions(sender: type[User], **_: Any) -> None:
         Session.objects.filter(pk__in=list(over.values_list("pk", flat=True)[:SWEPT_SESSIONS])).delete()
 
 
+@receiver(mfa_signals.authentication_failed, dispatch_uid="accounts.refused_code")
+def write_down_refused_code(sender: Any, user: User, **_: Any) -> None:
+    """Add a wrong code of the second step in the browser to the audit log."""
+    note_refusal(user, "code")
+
+
 def write_down(sender: Any, signal: Signal, **told: Any) -> None:
     """Add the act to the audit log of the person's own workspace, which they can read."""
     user = person_of(told)
     if user is not None:
         with transaction.atomic():
-            record(actor=user, action=RECORDED[signal], kind="account", target=user.pk, name=user.username, chain=user.pk)
+            note(user, RECORDED[signal], actor=user)
 
 
 def person_of(told: dict[str, Any]) -> User | None:

@@ -19,6 +19,7 @@ from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.revocations import revoke_issued_by
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.signals import token_bound, user_signed_up, username_wanted
+from controlplane.accounts.trail import note
 from controlplane.audit.services import record
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, PermissionDenied
@@ -52,10 +53,16 @@ def sign_up(*, username: str, email: str, password: str) -> User:
     try:
         with transaction.atomic():
             user.save()
-            user_signed_up.send(sender=User, user=user)
+            welcome(user)
     except IntegrityError as error:
         raise Conflict("username_taken", "Someone took this name or address a moment ago. Choose another one.") from error
     return user
+
+
+def welcome(user: User) -> None:
+    """Do what a sign-up brings in other rooms, and write it down. Call it in the transaction that has made the user."""
+    user_signed_up.send(sender=User, user=user)
+    note(user, "account.sign_up", actor=user)
 
 
 def check_username(username: str) -> None:

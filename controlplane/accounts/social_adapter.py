@@ -16,7 +16,7 @@ from django.shortcuts import redirect
 
 from controlplane.accounts.adapter import has_verified_address
 from controlplane.accounts.models import User
-from controlplane.accounts.signals import user_signed_up
+from controlplane.accounts.services import welcome
 
 
 class SocialAdapter(DefaultSocialAccountAdapter):
@@ -57,7 +57,7 @@ class SocialAdapter(DefaultSocialAccountAdapter):
         try:
             with transaction.atomic():
                 user: User = super().save_user(request, sociallogin, form=form)
-                user_signed_up.send(sender=User, user=user)
+                welcome(user)
         except IntegrityError as error:
             messages.error(request, "Someone took this name or address a moment ago. Choose another one.")
             raise ImmediateHttpResponse(redirect("account_signup")) from error
