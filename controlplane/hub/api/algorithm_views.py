@@ -7,13 +7,14 @@ from uuid import UUID
 
 from django.http import FileResponse, HttpResponse
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
-from rest_framework.parsers import JSONParser, MultiPartParser
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.accounts.api.actors import actor_of
 from controlplane.accounts.models import User
 from controlplane.api.pagination import exact_filters
+from controlplane.api.parsers import PlainJSONParser
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import WorkspaceView, no_content, validated
 from controlplane.hub.api.delivery import PICTURE, icon_response
@@ -69,7 +70,7 @@ class NamespaceAlgorithmList(WorkspaceView):
     """Algorithms of one namespace."""
 
     permissions = {"GET": Permission.ALGORITHM_READ, "POST": Permission.ALGORITHM_CREATE}
-    parser_classes = [JSONParser, MultiPartParser]
+    parser_classes = [PlainJSONParser, MultiPartParser]
 
     @extend_schema(
         summary="List algorithms of a namespace",
@@ -105,7 +106,7 @@ class AlgorithmDetail(WorkspaceView):
     """One algorithm."""
 
     permissions = {"GET": Permission.ALGORITHM_READ, "PUT": Permission.ALGORITHM_EDIT, "DELETE": Permission.ALGORITHM_DELETE}
-    parser_classes = [JSONParser, MultiPartParser]
+    parser_classes = [PlainJSONParser, MultiPartParser]
 
     @extend_schema(
         summary="Show an algorithm", responses=AlgorithmOutput, examples=[OpenApiExample("Algorithm", ALGORITHM, response_only=True)]
