@@ -72,13 +72,15 @@ class Trial:
         return len(mark.read_text().splitlines()) if mark.exists() else 0
 
     def strike(self, fault: Callable[[], object]) -> list[Ended]:
-        """Let many runs be accepted, strike when the first has ended and further ones are on their way, and wait for them all."""
+        """Let many runs be accepted, strike when the first has ended and another has just begun, and wait for them all."""
         self.caller.interruptions.clear()
         with ThreadPoolExecutor(RUNS + LATE_RUNS) as pool:
             early = list(pool.map(lambda _: self.accept(), range(RUNS)))
             self.wait(early[0])
             assert [self.executions(run) for run in early].count(0) > RUNS // 3, "the fault comes too late"
             late = [pool.submit(self.accept) for _ in range(LATE_RUNS)]
+            begun = sum(map(self.executions, early))
+            wait_until(lambda: sum(map(self.executions, early)) > begun, seconds=20, what="a run in hand", pause=0.005)
             fault()
             return list(pool.map(self.wait, [*early, *(run.result() for run in late)]))
 
