@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from controlplane.common.ids import uuid7
 from gateway.advice import ENDED, Advice, Durations, advise
 from gateway.budget import Budget, Reservation
+from gateway.checks import check_deployment, check_envelope, check_same, digest_of
 from gateway.driver import Driver
 from gateway.ends import Ends
-from gateway.errors import Busy, Conflict, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
+from gateway.errors import Busy, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
 from gateway.gate import Gate
 from gateway.objects import Objects
 from gateway.results import Results
@@ -35,7 +33,6 @@ from gateway.valkey import ReplyError
 
 logger = logging.getLogger("gateway.runs")
 
-HASH_IN_THREAD = 1024 * 1024
 RESEND_POLL = 0.2
 
 
@@ -377,42 +374,3 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         await work
     except (SlipwayError, ReplyError) as error:
         logger.warning("Background work failed: %s", error)
-
-
-async def digest_of(body: bytes) -> str:
-    """Return a digest that tells two bodies apart; a large one is hashed in a thread."""
-
-    def hashed() -> str:
-        return hashlib.blake2b(body, digest_size=16).hexdigest()
-
-    return await asyncio.to_thread(hashed) if len(body) > HASH_IN_THREAD else hashed()
-
-
-class _Envelope(msgspec.Struct):
-    inputs: list[msgspec.Raw]
-    outputs: list[msgspec.Raw]
-    parameters: list[msgspec.Raw] = []
-
-
-def check_envelope(body: bytes) -> None:
-    """Check the outer form of a request that no runtime has looked at yet. Raises `InvalidInput`, `Unprocessable`."""
-    try:
-        msgspec.json.decode(body, type=_Envelope)
-    except msgspec.ValidationError as error:
-        raise Unprocessable(
-            "invalid_request", f"The body must be an object with the lists inputs, outputs and parameters: {error}"
-        ) from error
-    except msgspec.DecodeError as error:
-        raise InvalidInput("invalid_json", f"The body is not JSON: {error}") from error
-
-
-def check_same(deployment: str, digest: str, asked: Run) -> None:
-    """Raise `Conflict` unless a run id that is sent again comes with the same body to the same deployment."""
-    if deployment != asked.about.deployment or not digest or digest != asked.digest:
-        raise Conflict("run_id_reused", "This run id belongs to another request. Use a new UUIDv7 for each run.")
-
-
-def check_deployment(actual: str, asked: str) -> None:
-    """Raise `NotFound` for a run of another deployment."""
-    if actual != asked:
-        raise NotFound("run_unknown", "There is no run with this id at this endpoint.")

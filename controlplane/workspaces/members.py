@@ -27,8 +27,6 @@ from controlplane.workspaces.roles import Role, Standing, descend, may_give
 from controlplane.workspaces.signals import access_lowered
 from controlplane.workspaces.trail import note
 
-LISTED = 5000
-
 
 @dataclass(frozen=True, slots=True)
 class Member:

@@ -83,7 +83,7 @@ def require(actor: User, permission: Permission, target: Target) -> None:
     standing = f"You are {role} here" if role else "You have no role here"
     able = ", ".join(candidate for candidate in Role if permission in ROLE_TABLE[candidate])
     raise PermissionDenied(
-        "permission_denied", f"{standing}. '{permission}' takes one of: {able}. Ask the owner of '{levels_or_path(target)}'."
+        "permission_denied", f"{standing}. '{permission}' takes one of: {able}. Ask the owner of '{path_of_workspace(target)}'."
     )
 
 
@@ -94,7 +94,7 @@ def check_bound(actor: User, target: Target) -> None:
         raise PermissionDenied("token_bound", "This token is for one project only. Use a token that is not bound to a project.")
 
 
-def levels_or_path(target: Target) -> str:
+def path_of_workspace(target: Target) -> str:
     """Return the path of the workspace whose owner can help."""
     return target.path if isinstance(target, Organization) else namespace_of(target).path
 

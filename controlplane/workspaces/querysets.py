@@ -34,9 +34,9 @@ class Reach:
     managing: set[UUID] = field(default_factory=set)
     raised: dict[str, set[UUID]] = field(default_factory=lambda: defaultdict(set))
 
-    def namespaces(self, at: str = "", organization: str = "organization__in") -> tuple[Q, Q]:
+    def namespaces(self, at: str = "") -> tuple[Q, Q]:
         """Return the conditions for namespaces that are managed and that are read; `at` is the lookup that leads to them."""
-        own = f"{at}{organization}"
+        own = f"{at}organization__in"
         inside = at.removesuffix("__") + "__in" if at else "pk__in"
         managed = Q(**{own: self.managed}) | Q(**{inside: self.managing})
         read = (Q(**{own: self.read}) & ~Q(**{inside: self.hidden})) | Q(**{inside: self.reading})

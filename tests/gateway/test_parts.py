@@ -7,13 +7,13 @@ import asyncio
 import pytest
 
 from gateway.budget import Budget
+from gateway.checks import check_envelope
 from gateway.driver import read_outcome
 from gateway.endpoints import Endpoints
 from gateway.ends import KEPT_FOR, Ends
 from gateway.errors import Busy, InvalidInput, Unprocessable
 from gateway.gate import Gate
 from gateway.run import About, Outcome, Run, State, Where
-from gateway.runs import check_envelope
 from gateway.settings import Settings
 
 
