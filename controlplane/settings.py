@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -69,6 +70,13 @@ S3_ACCESS_KEY = env("S3_ACCESS_KEY", default="")
 S3_SECRET_KEY = env("S3_SECRET_KEY", default="")
 S3_BUCKET = env("S3_BUCKET", default="slipway")
 S3_REGION = env("S3_REGION", default="us-east-1")
+S3_PUBLIC_URL = env("S3_PUBLIC_URL", default="").rstrip("/")
+
+# Storage of projects (docs/storage.md). Sizes are bytes.
+STORAGE_PROJECT_QUOTA = env.int("STORAGE_PROJECT_QUOTA", default=10 * 1024**3)
+STORAGE_MAX_OBJECTS = env.int("STORAGE_MAX_OBJECTS", default=1_000_000)
+STORAGE_TEMPORARY_LIFE = timedelta(seconds=env.int("STORAGE_TEMPORARY_LIFE", default=3600))
+STORAGE_DIRECT_LIFE = timedelta(seconds=env.int("STORAGE_DIRECT_LIFE", default=24 * 3600))
 
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
@@ -100,6 +108,7 @@ INSTALLED_APPS = [
     "controlplane.embedded",
     "controlplane.ops",
     "billing",
+    "storage",
     "deployments",
 ]
 MIDDLEWARE = [

@@ -1,1 +1,1 @@
-"""Object storage of projects: the room is kept for objects, presigned URLs and the storage API."""
+"""Object storage of projects: objects and folders, presigned URLs, the storage API, and the sweep that keeps database and bucket alike."""

@@ -18,6 +18,7 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_archive
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
+from controlplane.projects.signals import project_deleting
 from controlplane.projects.sources import is_known
 from controlplane.workspaces.models import Namespace, Visibility
 from controlplane.workspaces.permissions import Permission, require
@@ -68,12 +69,13 @@ def update_project(*, actor: User, project_id: UUID, **changes: str) -> Project:
 
 
 def delete_project(*, actor: User, project_id: UUID) -> None:
-    """Delete an empty project. Raises `Conflict` naming the workflows that are still in it."""
+    """Delete an empty project. Raises `Conflict` naming the workflows, or saying what else is still in it."""
     project = visible_project(actor, project_id)
     require(actor, Permission.PROJECT_DELETE, project)
     try:
         with transaction.atomic():
             require(actor, Permission.PROJECT_DELETE, locked_project(project_id))
+            project_deleting.send(sender=Project, project=project)
             Project.objects.get(pk=project.pk).delete()
             forget_target(project.pk)
             note(actor, "project.delete", project, workspace=project.workspace_id)

@@ -1,0 +1,81 @@
+"""Refusals of the storage, each said in one place."""
+
+from __future__ import annotations
+
+from controlplane.common.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+
+UNITS = ("bytes", "KB", "MB", "GB", "TB")
+
+
+def readable_size(size: int) -> str:
+    """Return a size for people, in powers of 1000: "1.5 GB"."""
+    value, unit = float(size), 0
+    while value >= 1000 and unit < len(UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{size} bytes" if unit == 0 else f"{value:.1f} {UNITS[unit]}"
+
+
+def path_exists(path: str) -> Conflict:
+    """Return the refusal to store at a path that is taken."""
+    return Conflict(
+        "path_exists", f"There is an object at '{path}' already. Overwrite it with PUT, or choose another path.", fields={"path": ["taken"]}
+    )
+
+
+def storage_full(*, needed: int, free: int, quota: int) -> TooLarge:
+    """Return the refusal for want of room (bytes)."""
+    return TooLarge(
+        "storage_full",
+        f"The project's storage has {readable_size(max(0, free))} of {readable_size(quota)} left, this needs {readable_size(needed)}. "
+        "Delete objects that are not needed, or ask the operator for more room.",
+        fields={"size": [f"{needed} bytes do not fit"]},
+    )
+
+
+def too_many_objects(limit: int) -> TooLarge:
+    """Return the refusal of yet another object."""
+    return TooLarge(
+        "too_many_objects", f"A project's storage holds at most {limit} objects. Delete some, or pack many small files into one archive."
+    )
+
+
+def no_object(what: str) -> NotFound:
+    """Return the answer for an object that is not there, or not for this caller."""
+    return NotFound("not_found", f"This project's storage has no object {what}.")
+
+
+def no_upload() -> NotFound:
+    """Return the answer for an upload that is not there, or not for this caller."""
+    return NotFound("not_found", "This project's storage has no such upload; it may have been aborted, or have expired.")
+
+
+def upload_gone() -> Conflict:
+    """Return the refusal to finish an upload that was given up for dead."""
+    return Conflict(
+        "upload_expired", "This upload took too long without a sign of life and was given up; nothing of it was stored. Send it again."
+    )
+
+
+def wrong_hash(told: str, found: str) -> InvalidInput:
+    """Return the refusal of bytes that are not those that were announced."""
+    return InvalidInput(
+        "wrong_sha256",
+        f"The bytes that arrived have the SHA-256 {found}, {told} was announced. Nothing was stored; send them again.",
+        fields={"sha256": [f"is {found}"]},
+    )
+
+
+def wrong_size(told: int, found: int) -> InvalidInput:
+    """Return the refusal of more or fewer bytes than announced."""
+    return InvalidInput(
+        "wrong_size",
+        f"{found} bytes arrived, {told} were announced. Nothing was stored; send them again.",
+        fields={"size": [f"is {found}"]},
+    )
+
+
+def busy() -> Unavailable:
+    """Return the refusal while as many uploads run as this process takes."""
+    return Unavailable(
+        "uploads_busy", "Too many uploads are under way here. Try again in a moment, or upload directly to the store: POST /v1/uploads/."
+    )
