@@ -17,6 +17,7 @@ urlpatterns = [
     path("v1/", include("controlplane.hub.api.urls")),
     path("v1/projects/jwt/", EndpointToken.as_view(), name="endpoint-token"),
     path("v1/", include("deployments.api.urls")),
+    path("v1/", include("storage.api.urls")),
     path("", include("controlplane.accounts.page_urls")),
     path("operator/", include("controlplane.ops.urls")),
     path("v1/schema/", SpectacularAPIView.as_view(), name="schema"),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 DELETED_AT_ONCE = 1000
 SMALLEST_PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
+# The value of S3_PUBLIC_URL where clients cannot reach the store.
+NOWHERE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +138,15 @@ class Bucket:
 
 
 class PublicBucket:
-    """Signs addresses at which others reach the bucket (`S3_PUBLIC_URL`); it sends nothing itself."""
+    """Signs addresses at which others reach the bucket (`S3_PUBLIC_URL`); it sends nothing itself.
 
-    def __init__(self, client: S3Client, name: str) -> None:
+    `is_reachable` is False where the installation keeps the store to itself: then there is nothing to sign.
+    """
+
+    def __init__(self, client: S3Client, name: str, *, is_reachable: bool = True) -> None:
         self.client = client
         self.name = name
+        self.is_reachable = is_reachable
 
     def sign(self, method: str, parameters: Mapping[str, Any], seconds: int) -> str:
         """Return an address for one operation, valid for some seconds; every parameter is part of what is signed."""
@@ -160,12 +166,13 @@ def bucket() -> Bucket:
 @cache
 def public_bucket() -> PublicBucket:
     """Return the signer for the public address of the settings."""
+    is_reachable = settings.S3_PUBLIC_URL != NOWHERE
     client = boto3.client(
         "s3",
-        endpoint_url=settings.S3_PUBLIC_URL or settings.S3_ENDPOINT_URL or None,
+        endpoint_url=(settings.S3_PUBLIC_URL if is_reachable else "") or settings.S3_ENDPOINT_URL or None,
         aws_access_key_id=settings.S3_ACCESS_KEY or None,
         aws_secret_access_key=settings.S3_SECRET_KEY or None,
         region_name=settings.S3_REGION,
         config=Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
     )
-    return PublicBucket(client, settings.S3_BUCKET)
+    return PublicBucket(client, settings.S3_BUCKET, is_reachable=is_reachable)

@@ -79,3 +79,36 @@ def busy() -> Unavailable:
     return Unavailable(
         "uploads_busy", "Too many uploads are under way here. Try again in a moment, or upload directly to the store: POST /v1/uploads/."
     )
+
+
+def not_a_form() -> InvalidInput:
+    """Return the refusal of a body that is no form."""
+    return UnsupportedMedia(
+        "unsupported_media_type",
+        "Send multipart/form-data with the file in the part 'file': curl -F 'file=@picture.png;type=image/png'.",
+    )
+
+
+class UnsupportedMedia(InvalidInput):
+    """The body is of another media type than the route takes (415)."""
+
+    status = 415
+
+
+class ClientSilent(InvalidInput):
+    """The body stopped coming (408)."""
+
+    status = 408
+
+
+def client_silent(seconds: float) -> ClientSilent:
+    """Return the answer to a client that stopped sending."""
+    return ClientSilent("timeout", f"Nothing came for {seconds:.0f} seconds, the upload was given up. Nothing was stored; send it again.")
+
+
+def too_long_for_stream(most: int) -> TooLarge:
+    """Return the refusal of a file that takes more parts than there can be."""
+    return TooLarge(
+        "too_long",
+        f"A file that is sent through this service has at most {readable_size(most)}. Upload larger ones directly: POST /v1/uploads/.",
+    )

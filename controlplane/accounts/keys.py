@@ -36,10 +36,14 @@ def endpoint_token_life(*, issued_by: ApiToken | None) -> timedelta:
     return max(SHORTEST_LIFE, min(TOKEN_LIFE, issued_by.expires_at - now()))
 
 
+# What a token opens beside endpoints: nothing, the storage to read, or all of it.
+STORAGE_SCOPES = {"": "", "read": " storage:read", "write": " storage"}
+
+
 def endpoint_token(
-    *, user: User, project_id: object, storage: bool, issued_by: ApiToken | None = None, life: timedelta = TOKEN_LIFE
+    *, user: User, project_id: object, storage: bool | str, issued_by: ApiToken | None = None, life: timedelta = TOKEN_LIFE
 ) -> str:
-    """Return a signed token for the endpoints (and, with `storage`, the storage) of one project; it lives for `life`.
+    """Return a signed token for the endpoints (and, with `storage`, the storage: True or "write", or "read") of one project, for `life`.
 
     It ends earlier when access is revoked (`revocations`), for which `iat` has milliseconds and `tok` names the API token that asked for it.
     """
@@ -49,7 +53,7 @@ def endpoint_token(
         "iss": settings.PUBLIC_URL,
         "sub": str(user.pk),
         "project": str(project_id),
-        "scope": "consume storage" if storage else "consume",
+        "scope": "consume" + STORAGE_SCOPES["write" if storage is True else storage or ""],
         "iat": milliseconds(moment) / 1000,
         "exp": int((moment + life).timestamp()),
         "jti": str(uuid7()),

@@ -46,7 +46,8 @@ def envelope(error: Exception, context: dict[str, Any]) -> Response | None:
     else:
         return None
     if answer.status_code == 401:
-        answer["WWW-Authenticate"] = "Token"
+        view = context.get("view")
+        answer["WWW-Authenticate"] = (view.get_authenticate_header(request) if view else None) or "Token"
     set_rollback()
     return answer
 

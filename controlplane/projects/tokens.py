@@ -11,8 +11,8 @@ from controlplane.projects.models import Project
 from controlplane.workspaces.permissions import Permission, require
 
 
-def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, Any]:
-    """Return the answer of the token routes. Raises `PermissionDenied` for who may not call endpoints (or use storage) here."""
+def project_token(*, actor: User, project: Project, storage: str) -> dict[str, Any]:
+    """Return the answer of the token routes. Raises `PermissionDenied` for who may not call endpoints (or use the storage: "read" or "write") here."""
     require(actor, Permission.ENDPOINT_CONSUME, project)
     if storage:
         require(actor, Permission.STORAGE_USE, project)
@@ -28,9 +28,10 @@ def project_token(*, actor: User, project: Project, storage: bool) -> dict[str, 
     }
 
 
-def wants_storage(value: str | None) -> bool:
-    """Read the `storage` flag of a query: clients send `true`, `True` or `1`."""
-    wanted = (value or "false").lower()
-    if wanted not in {"true", "1", "yes", "false", "0", "no"}:
-        raise InvalidInput("invalid", "Give `storage` as true or false.", fields={"storage": ["true or false"]})
-    return wanted in {"true", "1", "yes"}
+def wants_storage(value: str | None) -> str:
+    """Read the `storage` flag of a query: "write" for `true`, `True`, `1` or `write`, "read" for `read`, "" for none. Raises `InvalidInput`."""
+    known = dict.fromkeys(("false", "0", "no"), "") | dict.fromkeys(("true", "1", "yes", "write"), "write") | {"read": "read"}
+    wanted = known.get((value or "false").lower())
+    if wanted is None:
+        raise InvalidInput("invalid", "Give `storage` as true, read or false.", fields={"storage": ["true, read or false"]})
+    return wanted

@@ -31,7 +31,7 @@ class EndpointToken(WorkspaceView):
         summary="Get an endpoint token by the endpoint's URL",
         parameters=[
             OpenApiParameter("endpoint", str, required=True, description="The endpoint, with or without its scheme."),
-            OpenApiParameter("storage", bool, description="Allow the storage API too."),
+            OpenApiParameter("storage", str, description="Allow the storage API too: `true`, or `read` to read only."),
         ],
         responses=EndpointTokenOutput,
         examples=[OpenApiExample("Token", ENDPOINT_TOKEN, response_only=True)],

@@ -128,7 +128,7 @@ class ProjectToken(WorkspaceView):
 
     @extend_schema(
         summary="Get an endpoint token for a project",
-        parameters=[OpenApiParameter("storage", bool, description="Allow the storage API too.")],
+        parameters=[OpenApiParameter("storage", str, description="Allow the storage API too: `true`, or `read` to read only.")],
         responses=EndpointTokenOutput,
         examples=[OpenApiExample("Token", ENDPOINT_TOKEN, response_only=True)],
     )

@@ -1,0 +1,32 @@
+"""What the views of the storage share."""
+
+from __future__ import annotations
+
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.response import Response
+
+from controlplane.api.pagination import Page
+from controlplane.api.views import WorkspaceView
+from storage.api.authentication import StorageTokenAuthentication
+from storage.api.serializers import object_data
+from storage.querysets import StoredObjectQuerySet
+
+TAGS = ["Storage"]
+
+
+class ObjectPage(Page):
+    """1000 objects a page."""
+
+    page_size = 1000
+    max_page_size = 1000
+
+
+class StorageView(WorkspaceView):
+    """A view that takes storage tokens."""
+
+    authentication_classes: tuple[type[BaseAuthentication], ...] = (StorageTokenAuthentication,)
+
+    def answer_page(self, rows: StoredObjectQuerySet) -> Response:
+        """Answer one page of objects."""
+        pages = ObjectPage()
+        return pages.get_paginated_response([object_data(row) for row in pages.paginate_queryset(rows, self.request, self) or []])
