@@ -12,6 +12,7 @@ from storage.querysets import StoredObjectQuerySet, UploadQuerySet
 
 PATH_LENGTH = 1024
 CONTENT_TYPE_LENGTH = 200
+KEY_LENGTH = 200
 
 
 class Space(models.Model):
@@ -35,12 +36,12 @@ class StoredObject(BaseModel):
     """A stored file: its id is the `uid` of the API, its bytes lie under `key`, which never changes its content.
 
     With a path it stays until it is deleted; without one it is temporary and ends at `expires_at`. Overwriting gives it another key.
-    Paths are compared byte by byte (collation C), so that prefixes are ranges of the index.
+    Paths are compared byte by byte (collation C), so that prefixes are ranges of the index; so are keys, as object stores list them.
     """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="stored_objects")
     path = models.CharField(max_length=PATH_LENGTH, null=True, db_collation="C")  # noqa: DJ001 - no path is not an empty one
-    key = models.CharField(max_length=200, unique=True)
+    key = models.CharField(max_length=KEY_LENGTH, unique=True, db_collation="C")
     content_type = models.CharField(max_length=CONTENT_TYPE_LENGTH)
     sha256 = models.CharField(max_length=64)
     size = models.PositiveBigIntegerField()
@@ -97,7 +98,7 @@ class Upload(BaseModel):
     kind = models.CharField(max_length=10, choices=UploadKind)
     state = models.CharField(max_length=10, choices=UploadState, default=UploadState.OPEN)
     path = models.CharField(max_length=PATH_LENGTH, null=True, db_collation="C")  # noqa: DJ001
-    key = models.CharField(max_length=200, unique=True)
+    key = models.CharField(max_length=KEY_LENGTH, unique=True, db_collation="C")
     content_type = models.CharField(max_length=CONTENT_TYPE_LENGTH)
     size = models.PositiveBigIntegerField(default=0)
     sha256 = models.CharField(max_length=64, blank=True, default="")
@@ -124,10 +125,15 @@ class Upload(BaseModel):
 
 
 class DiscardedKey(models.Model):
-    """A key whose bytes nobody refers to any more; a worker removes them from `due_at` on and then the row."""
+    """A key whose bytes nobody refers to any more; a worker removes them from `due_at` on and then the row.
 
-    key = models.CharField(max_length=200, primary_key=True)
+    With `again_at`, bytes may still come after that: somebody who was given up for dead writes them, or holds a signed address. They are
+    removed a second time then.
+    """
+
+    key = models.CharField(max_length=KEY_LENGTH, primary_key=True, db_collation="C")
     due_at = models.DateTimeField()
+    again_at = models.DateTimeField(null=True)
     store_id = models.CharField(max_length=300, blank=True, default="")
 
     class Meta:

@@ -12,7 +12,7 @@ from controlplane.projects.signals import project_deleting
 from storage.errors import readable_size
 from storage.models import StoredObject, Upload
 from storage.space import locked_space
-from storage.uploads import discard
+from storage.uploads import discard, discard_upload
 
 
 @receiver(project_deleting, dispatch_uid="storage.project_deleting")
@@ -29,8 +29,8 @@ def clear_project(project: Project, **_: Any) -> None:
         )
     temporary = StoredObject.objects.filter(project=project)
     uploads = Upload.objects.filter(project=project)
-    discard(temporary.values_list("key", flat=True))
     for upload in uploads:
-        discard([upload.key], store_id=upload.store_id)
+        discard_upload(upload)
+    discard(temporary.values_list("key", flat=True))
     uploads.delete()
     temporary.delete()

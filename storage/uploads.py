@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -26,6 +26,8 @@ PREFIX = "objects/"
 GRACE = timedelta(minutes=15)
 # A finished direct upload can be asked for this long.
 KEPT = timedelta(hours=24)
+# Whoever was given up for dead, or held an address that ended, has written its last byte by then.
+LATE = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,8 @@ def close_upload(upload: Upload, stored: StoredObject) -> None:
     if upload.kind in (UploadKind.STREAM, UploadKind.COPY):
         upload.delete()
         return
-    upload.state, upload.result, upload.expires_at = UploadState.DONE, stored, now() + KEPT
+    # Not before its signed addresses end: the sweep must know of them when the object is deleted.
+    upload.state, upload.result, upload.expires_at = UploadState.DONE, stored, max(upload.expires_at, now() + KEPT)
     upload.save(update_fields=["state", "result", "expires_at", "updated_at"])
 
 
@@ -141,16 +144,20 @@ def abandon_upload(upload: Upload) -> bool:
     with transaction.atomic():
         gone, _ = Upload.objects.filter(pk=upload.pk, state__in=(UploadState.OPEN, UploadState.VERIFYING)).delete()
         if gone:
-            discard([upload.key], store_id=upload.store_id)
+            discard_upload(upload)
     return bool(gone)
 
 
-def discard(keys: Iterable[str], *, after: timedelta = timedelta(0), store_id: str = "") -> None:
-    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time."""
+def discard_upload(upload: Upload) -> None:
+    """Discard the key of an upload that ends without an object; what its sender may still write to it goes a second time, later."""
+    discard([upload.key], store_id=upload.store_id, again_at=max(upload.expires_at, now()) + LATE)
+
+
+def discard(keys: Iterable[str], *, after: timedelta = timedelta(0), again_at: datetime | None = None, store_id: str = "") -> None:
+    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time, and once more."""
     due = now() + after
-    DiscardedKey.objects.bulk_create(
-        [DiscardedKey(key=key, due_at=due, store_id=store_id) for key in keys], batch_size=1000, ignore_conflicts=True
-    )
+    rows = [DiscardedKey(key=key, due_at=due, again_at=again_at, store_id=store_id) for key in keys]
+    DiscardedKey.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
 
 
 def object_at(project_id: UUID, path: str | None) -> StoredObject | None:
