@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 from django.conf import settings
 
 from controlplane.common.objectstore import MISSING, ObjectStore, error_code, object_store, translated_errors
+from storage.errors import parts_gone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,10 +55,11 @@ class Bucket:
         self.client: S3Client = store.client
         self.name = store.bucket
 
-    def put(self, key: str, data: bytes, content_type: str) -> None:
+    def put(self, key: str, data: bytes | bytearray, content_type: str) -> None:
         """Store a small object."""
+        body = cast("bytes", data)  # botocore sends either as it is
         with translated_errors(key):
-            self.client.put_object(Bucket=self.name, Key=key, Body=data, ContentType=content_type)
+            self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentType=content_type)
 
     def begin_parts(self, key: str, content_type: str) -> str:
         """Begin an object that comes in parts and return the store's id for it."""
@@ -71,17 +74,17 @@ class Bucket:
         return Part(number, answer["ETag"], len(data))
 
     def parts(self, key: str, store_id: str) -> list[Part]:
-        """Return the parts that have arrived, in order."""
+        """Return the parts that have arrived, in order; some stores list each version of a part. Raises `PartsGone`."""
         found = []
-        with translated_errors(key):
+        with translated_errors(key), known_parts():
             for page in self.client.get_paginator("list_parts").paginate(Bucket=self.name, Key=key, UploadId=store_id):
                 found += [Part(part["PartNumber"], part["ETag"], part["Size"]) for part in page.get("Parts", [])]
         return sorted(found, key=lambda part: part.number)
 
     def join_parts(self, key: str, store_id: str, parts: Sequence[Part]) -> None:
-        """Make the object of its parts."""
+        """Make the object of its parts. Raises `PartsGone`."""
         listed: Any = [{"PartNumber": part.number, "ETag": part.etag} for part in parts]
-        with translated_errors(key):
+        with translated_errors(key), known_parts():
             self.client.complete_multipart_upload(Bucket=self.name, Key=key, UploadId=store_id, MultipartUpload={"Parts": listed})
 
     def drop_parts(self, key: str, store_id: str) -> None:
@@ -155,6 +158,17 @@ class PublicBucket:
     def sign_form(self, key: str, fields: dict[str, Any], conditions: list[Any], seconds: int) -> dict[str, Any]:
         """Return address and fields of a form post."""
         return dict(self.client.generate_presigned_post(self.name, key, Fields=fields, Conditions=conditions, ExpiresIn=seconds))
+
+
+@contextmanager
+def known_parts() -> Iterator[None]:
+    """Raise `PartsGone` for parts that the store does not know."""
+    try:
+        yield
+    except ClientError as error:
+        if error_code(error) == "NoSuchUpload":
+            raise parts_gone() from error
+        raise
 
 
 @cache

@@ -56,6 +56,61 @@ def upload_gone() -> Conflict:
     )
 
 
+class PartsGone(Conflict):
+    """The store knows no such parts: they were joined, or dropped."""
+
+
+def parts_gone() -> PartsGone:
+    """Return the answer for parts that are not there any more."""
+    return PartsGone("upload_expired", "The parts of this upload are not there any more; nothing of it was stored. Send it again.")
+
+
+def not_reachable() -> Unavailable:
+    """Return the refusal of direct uploads where clients cannot reach the object store."""
+    return Unavailable(
+        "direct_uploads_off",
+        "This installation's object store takes no uploads from outside. Send the file through this service: PUT /v1/objects/{path}.",
+    )
+
+
+def too_many_uploads(most: int) -> Conflict:
+    """Return the refusal of yet another upload beside those under way."""
+    return Conflict("too_many_uploads", f"{most} direct uploads are under way in this project. Complete or abort some: GET /v1/uploads/.")
+
+
+def nothing_arrived() -> Conflict:
+    """Return the answer to `complete` before the bytes are there."""
+    return Conflict("not_uploaded", "The store has not got these bytes yet. Send them to the signed address, then complete.")
+
+
+def parts_missing(numbers: list[int]) -> Conflict:
+    """Return the answer to `complete` before all parts are there."""
+    named = ", ".join(map(str, numbers[:20])) + (", …" if len(numbers) > 20 else "")
+    return Conflict(
+        "parts_missing",
+        f"{len(numbers)} parts have not arrived: {named}. Send them, then complete.",
+        fields={"parts": [str(number) for number in numbers[:100]]},
+    )
+
+
+def wrong_part(number: int, why: str) -> InvalidInput:
+    """Return the refusal of a part that cannot be used."""
+    return InvalidInput("wrong_part", f"Part {number} {why}. Send it again, then complete.", fields={"parts": [f"{number} {why}"]})
+
+
+def unchecked_hash() -> Conflict:
+    """Return the refusal of a single request whose hash the store did not check: other bytes could follow at the same address."""
+    return Conflict(
+        "hash_not_checked",
+        "The object store does not check SHA-256 by itself, so nothing was stored. Upload in parts: method 'multipart'.",
+    )
+
+
+def upload_done() -> Conflict:
+    """Return the refusal to abort what is stored."""
+    return Conflict("upload_done", "This upload is complete. Delete its object if you do not want it: DELETE /v1/objects/?uid=….")
+
+
 def wrong_hash(told: str, found: str) -> InvalidInput:
     """Return the refusal of bytes that are not those that were announced."""
     return InvalidInput(
