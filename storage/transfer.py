@@ -1,4 +1,4 @@
-"""Bytes on their way to the bucket: hashed while they pass, in parts that are sent while the next one fills. Memory: four parts an upload."""
+"""Bytes on their way to the bucket: hashed while they pass, in parts that are sent while the next one fills. Memory: two parts an upload."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SENT_AT_ONCE = 2
 # A stream that says nothing for LIFE is dead; while it lives it says so each BEAT seconds.
 LIFE = timedelta(seconds=120)
 BEAT_SECONDS = 20.0
-# Uploads at a time in one process: each has a thread of the server and up to 20 MiB. Others wait, then they are told to come again.
+# Uploads at a time in one process: each has a thread of the server and up to 10 MiB. Others wait, then they are told to come again.
 AT_ONCE = 24
 WAIT_SECONDS = 15.0
 
@@ -64,21 +64,31 @@ class Transfer:
 
     def send(self, chunks: Iterator[bytes]) -> Upload:
         """Send all chunks and return the upload: a small file in one go, a large one in parts."""
-        with ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix="upload-part") as pool:
-            buffer, filled = bytearray(PART), 0
-            for chunk in chunks:
-                self._hash.update(chunk)
-                self.size += len(chunk)
-                view = memoryview(chunk)
-                while view:
-                    if filled == PART:
-                        self._send_part(pool, buffer)
-                        buffer, filled = self._next_buffer(), 0
-                    taken = min(PART - filled, len(view))
-                    buffer[filled : filled + taken] = view[:taken]
-                    view, filled = view[taken:], filled + taken
-                self._beat()
-            return self._finish(pool, bytes(memoryview(buffer)[:filled]))
+        try:
+            with ThreadPoolExecutor(SENT_AT_ONCE, thread_name_prefix="upload-part") as pool:
+                return self._finish(pool, self._fill_parts(pool, chunks))
+        finally:
+            # Sent parts refer to this object and it to them: what large buffers they hold must not wait for the garbage collector.
+            self._sending.clear()
+            self._free = queue.SimpleQueue()
+
+    def _fill_parts(self, pool: ThreadPoolExecutor, chunks: Iterator[bytes]) -> bytearray:
+        """Send what fills whole parts and return the rest: 1 byte to a whole part, or nothing at all."""
+        buffer, filled = bytearray(), 0
+        for chunk in chunks:
+            self._hash.update(chunk)
+            self.size += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                if filled == PART:
+                    self._send_part(pool, buffer)
+                    buffer, filled = self._next_buffer(), 0
+                taken = min(PART - filled, len(view))
+                buffer[filled : filled + taken] = view[:taken]
+                view, filled = view[taken:], filled + taken
+            self._beat()
+        del buffer[filled:]
+        return buffer
 
     def _beat(self) -> None:
         if self.upload is not None and time.monotonic() - self._last_beat > BEAT_SECONDS:
@@ -94,7 +104,7 @@ class Transfer:
         except TooLarge:
             keep_alive(upload, life=LIFE, size=self.size)
 
-    def _send_part(self, pool: ThreadPoolExecutor, data: bytearray | bytes) -> None:
+    def _send_part(self, pool: ThreadPoolExecutor, data: bytearray) -> None:
         if self.upload is None:
             self.upload = self._begin(self.size + self._to_come())
         upload = self.upload
@@ -106,13 +116,15 @@ class Transfer:
         if number > MOST_PARTS:
             raise too_long_for_stream(PART * MOST_PARTS)
         future = pool.submit(bucket().put_part, upload.key, upload.store_id, number, data)
-        if isinstance(data, bytearray):
-            future.add_done_callback(lambda _: self._free.put(data))
+        future.add_done_callback(lambda _: self._free.put(data))
         self._sending.append(future)
 
     def _next_buffer(self) -> bytearray:
-        """Return a buffer to fill: a new one for the first parts, then one that was sent. A part that failed ends the upload here."""
-        if len(self._sending) <= SENT_AT_ONCE:
+        """Return a buffer to fill: a new one at first, then one that was sent: filling takes a tenth of the time of sending.
+
+        A part that failed ends the upload here.
+        """
+        if len(self._sending) < SENT_AT_ONCE:
             return bytearray(PART)
         while True:
             try:
@@ -120,12 +132,12 @@ class Transfer:
             except queue.Empty:
                 self._beat()
                 continue
-            for future in self._sending[-SENT_AT_ONCE - 1 :]:
+            for future in self._sending[-SENT_AT_ONCE:]:
                 if future.done():
                     future.result()
             return buffer
 
-    def _finish(self, pool: ThreadPoolExecutor, rest: bytes) -> Upload:
+    def _finish(self, pool: ThreadPoolExecutor, rest: bytearray) -> Upload:
         if self.upload is None:
             self.upload = self._begin(self.size)
             bucket().put(self.upload.key, rest, self.upload.content_type)

