@@ -9,5 +9,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
     "accounts.restore_revocations": {"task": "accounts.restore_revocations", "schedule": 2.0, "options": {"expires": 3}},
+    "storage.sweep": {"task": "storage.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "storage.check": {"task": "storage.check", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
     "deployments.prune_logs": {"task": "deployments.prune_logs", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
