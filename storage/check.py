@@ -30,6 +30,7 @@ BATCH = 1000
 # Rows are written before bytes and go before them: what is younger may still be on its way.
 GRACE = timedelta(hours=1)
 PARTS_GRACE = timedelta(hours=24)
+TABLES: tuple[type[models.Model], ...] = (StoredObject, Upload, DiscardedKey)
 COUNTERS = ("count", "used_bytes", "temporary_count", "temporary_bytes")
 
 
@@ -113,7 +114,7 @@ def side_by_side(prefix: str) -> Iterator[tuple[str, Held | None, StoredObject |
     """Yield each key below a prefix once, with what the bucket and the table of objects have there, and whether any table knows it."""
     sources: list[Iterator[tuple[str, int, Any]]] = [
         ((held.key, 0, held) for held in bucket().walk(prefix)),
-        *(((row.key, 1, row) for row in in_order(model, prefix)) for model in (StoredObject, Upload, DiscardedKey)),
+        *(((row.key, 1, row) for row in in_order(model._default_manager.all(), prefix)) for model in TABLES),
     ]
     at, held, stored, is_known = "", None, None, False
     for key, _, item in merge(*sources, key=lambda entry: entry[:2]):
@@ -130,10 +131,9 @@ def side_by_side(prefix: str) -> Iterator[tuple[str, Held | None, StoredObject |
         yield at, held, stored, is_known
 
 
-def in_order(model: type[models.Model], prefix: str) -> Iterator[Any]:
+def in_order(table: models.QuerySet[Any], prefix: str) -> Iterator[Any]:
     """Yield rows below a prefix by their keys (collation C), some at a time."""
-    at, below = prefix, model._default_manager.filter(key__startswith=prefix).order_by("key")
-    rows: list[Any]
+    at, below = prefix, table.filter(key__startswith=prefix).order_by("key")
     while rows := list(below.filter(key__gt=at)[:BATCH]):
         yield from rows
         at = rows[-1].key
@@ -149,7 +149,7 @@ def check_stray(key: str, held: Held, oldest: datetime, repairs: Repairs) -> Ite
 
 def is_referred_to(key: str) -> bool:
     """Tell whether a row has this key now."""
-    return any(model._default_manager.filter(key=key).exists() for model in (StoredObject, Upload, DiscardedKey))
+    return any(model._default_manager.filter(key=key).exists() for model in TABLES)
 
 
 def check_object(stored: StoredObject, repairs: Repairs) -> Iterator[Finding]:

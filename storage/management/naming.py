@@ -12,12 +12,11 @@ from controlplane.projects.models import Project
 def named_project(text: str) -> Project:
     """Return the project with this id or path (`team/quay`). Raises `CommandError`."""
     rows = Project.objects.select_related("namespace")
-    found: Project | None
     try:
         found = rows.filter(pk=UUID(text)).first()
     except ValueError:
         namespace, _, name = text.strip("/").rpartition("/")
         found = rows.filter(namespace__path=namespace, name=name).first()
-    if found is None:
+    if not isinstance(found, Project):
         raise CommandError(f"There is no project '{text}'. Give its id, or its path such as team/quay.")
     return found
