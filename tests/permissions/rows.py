@@ -14,6 +14,7 @@ operator   an operator who is in no organization
 
 A refusal tells what the caller may know: 401 who are you, 404 you do not see it, 403 you see it and may not. 409 in the row of
 `organization` DELETE: allowed, but it holds a project. `token` DELETE is asked for the person's oldest token, a full one: a narrow token does not see it.
+Routes of the storage take tokens of their own: each caller asks for one of the project first, and who gets none is unknown there.
 """
 
 # fmt: off
@@ -67,6 +68,22 @@ ROWS: dict[tuple[str, str], str] = {
     ("roles", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("schema", "GET"): "200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200",
     ("signup", "POST"): "201 201 201 201 201 201 201 201 201 201 201 201 201 201 201 201",
+    ("storage-content", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-infos", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-link", "PUT"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-objects", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-objects", "POST"): "401 401 401 401 201 201 201 201 401 401 401 401 201 401 201 401",
+    ("storage-objects", "DELETE"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-objects-at", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-objects-at", "POST"): "401 401 401 401 201 201 201 201 401 401 401 401 201 401 201 401",
+    ("storage-objects-at", "PUT"): "401 401 401 401 201 201 201 201 401 401 401 401 201 401 201 401",
+    ("storage-objects-at", "DELETE"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-upload", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-upload", "DELETE"): "401 401 401 401 204 204 204 204 401 401 401 401 204 401 204 401",
+    ("storage-upload-complete", "POST"): "401 401 401 401 201 201 201 201 401 401 401 401 201 401 201 401",
+    ("storage-upload-parts", "POST"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-uploads", "GET"): "401 401 401 401 200 200 200 200 401 401 401 401 200 401 200 401",
+    ("storage-uploads", "POST"): "401 401 401 401 201 201 201 201 401 401 401 401 201 401 201 401",
     ("token", "DELETE"): "401 401 204 204 204 204 204 204 204 403 403 403 403 404 404 404",
     ("tokens", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("tokens", "POST"): "401 401 201 201 201 201 201 201 201 403 403 403 403 403 403 403",

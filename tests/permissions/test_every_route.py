@@ -51,8 +51,8 @@ def world(django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
 def ask(world: World, client: APIClient, caller: str, route: str, method: str, pattern: URLPattern) -> HttpResponseBase:
     """Make the request of a row."""
     path = reverse(route, kwargs=world.arguments(set(pattern.pattern.converters), caller, route, method))
-    if route in QUERIES:
-        query = QUERIES[route](world)
+    if (route, method) in QUERIES:
+        query = QUERIES[route, method](world)
         return cast("HttpResponseBase", client.generic(method, path, QUERY_STRING=urlencode(query)))
     if method in ("GET", "DELETE"):
         return cast("HttpResponseBase", getattr(client, method.lower())(path))
@@ -67,7 +67,7 @@ def answers(world: World, route: str, method: str) -> dict[str, int]:
     statuses: dict[str, int] = {}
     before = snapshot()
     for caller in CALLERS:
-        for client in world.clients(caller):
+        for client in world.clients(caller, route):
             with transaction.atomic():
                 answer = ask(world, client, caller, route, method, pattern)
                 answer.getvalue()  # to the end, for streams

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
+from controlplane.accounts.keys import current_key
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import Scope
 from controlplane.accounts.services import create_token, revoke_token
@@ -24,8 +26,14 @@ from controlplane.workspaces.members import give_role
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
 from deployments.services import request_deployment
+from storage.access import StorageAccess
+from storage.bucket import bucket
+from storage.direct import begin_direct_upload
+from storage.models import UploadKind
+from storage.uploads import Wanted
 from tests.factories import make_member, make_organization, make_shared_project, make_user, make_workflow
 from tests.hub.algorithms import demo, make_algorithm, make_published, plugin, png, upload
+from tests.storage.builders import store_file
 
 CALLERS = (
     "anonymous",
@@ -85,6 +93,7 @@ class World:
         give_role(actor=self.owner, target=self.project, user_id=self.colleague.pk, role=Role.MANAGER)
         give_role(actor=self.owner, target=self.inner, user_id=self.colleague.pk, role=Role.MANAGER)
         self.publish()
+        self.store()
         self.tokens = {name: self.token(user) for name, user in self.people.items()}
         self.tokens |= {scope.value: self.token(self.owner, scopes=[scope]) for scope in Scope}
         self.tokens["bound"] = self.token(self.owner, project_id=self.project.pk)
@@ -102,6 +111,16 @@ class World:
         for algorithm in (self.algorithm, self.spare_algorithm):
             give_role(actor=self.owner, target=algorithm, user_id=self.colleague.pk, role=Role.MANAGER)
 
+    def store(self) -> None:
+        """Add an object to the project's storage, and the key that signs tokens for it."""
+        current_key(now())
+        access = StorageAccess(self.owner.pk, self.project.pk, may_write=True)
+        self.stored = store_file(access, b"belt", path="belts/4.bin")
+        wanted = Wanted(path="belts/6.bin", content_type="text/plain", size=4, sha256=sha256(b"belt").hexdigest())
+        self.direct = begin_direct_upload(access, wanted, kind=UploadKind.PUT)
+        bucket().client.put_object(Bucket=bucket().name, Key=self.direct.key, Body=b"belt", ChecksumAlgorithm="SHA256")
+        self.parts = begin_direct_upload(access, replace(wanted, path="belts/7.bin"), kind=UploadKind.MULTIPART)
+
     @staticmethod
     def token(user: User, **narrower: Any) -> str:
         """Return a clear token."""
@@ -112,8 +131,11 @@ class World:
         """Return the row of a clear token."""
         return ApiToken.objects.get(prefix=clear[:8])
 
-    def clients(self, caller: str) -> list[APIClient]:
-        """Return the callers of a column: one, for `void` one with an expired and one with a revoked token."""
+    def clients(self, caller: str, route: str = "") -> list[APIClient]:
+        """Return the callers of a column: one, for `void` one with an expired and one with a revoked token.
+
+        For routes of the storage they first ask for a storage token of the project, and send what they have when they get none.
+        """
         if caller == "anonymous":
             return [APIClient()]
         clears = [self.expired, self.revoked] if caller == "void" else [self.tokens[caller]]
@@ -121,6 +143,10 @@ class World:
         for clear in clears:
             client = APIClient(raise_request_exception=False)
             client.credentials(HTTP_AUTHORIZATION=f"Token {clear}")
+            if route.startswith("storage-"):
+                answer = client.get(f"/v1/projects/{self.project.pk}/jwt/?storage=true")
+                if answer.status_code == 200:
+                    client.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.json()['id_token']}")
             made.append(client)
         return made
 
@@ -142,6 +168,9 @@ class World:
             "package_id": package.pk,
             "demo_id": self.algorithm.demo.pk,
             "hub_id": self.hub.pk,
+            "object_id": self.stored.pk,
+            "upload_id": self.parts.pk if route == "storage-upload-parts" else self.direct.pk,
+            "path": "belts/5.bin" if method == "POST" else self.stored.path,
         }
         if method == "DELETE" and route in ("workflow", "project", "algorithm"):
             spare = {"workflow_id": self.spare_workflow, "project_id": self.empty_project, "algorithm_id": self.spare_algorithm}
@@ -195,7 +224,23 @@ BODIES: dict[tuple[str, str], Body] = {
     ("algorithm-packages", "POST"): lambda _: {"file": upload(plugin(body="new")), "os": ["LINUX"]},
     ("algorithm-demos", "POST"): lambda _: {"archive": upload(demo(body="new"))},
     ("algorithm-publish", "PUT"): lambda _: {"license": "MIT", "version": "1.0.1"},
+    ("storage-objects", "POST"): lambda _: {"file": upload(b"new")},
+    ("storage-objects-at", "POST"): lambda _: {"file": upload(b"new")},
+    ("storage-objects-at", "PUT"): lambda _: {"file": upload(b"new")},
+    ("storage-uploads", "POST"): lambda _: {"path": "belts/8.bin", "size": 4, "method": "multipart"},
+    ("storage-upload-parts", "POST"): lambda _: {"numbers": [1]},
+    ("storage-link", "PUT"): lambda _: {"expire_at": (now() + timedelta(hours=1)).isoformat()},
     ("hub-deploy", "POST"): lambda world: {"project": f"http://testserver/v1/projects/{world.project.pk}/"},
 }
-MULTIPART = {("project-workflows", "POST"), ("algorithm-packages", "POST"), ("algorithm-demos", "POST")}
-QUERIES: dict[str, Callable[[World], dict[str, str]]] = {"endpoint-token": lambda world: {"endpoint": world.deployment.endpoint}}
+MULTIPART = {
+    ("project-workflows", "POST"),
+    ("algorithm-packages", "POST"),
+    ("algorithm-demos", "POST"),
+    ("storage-objects", "POST"),
+    ("storage-objects-at", "POST"),
+    ("storage-objects-at", "PUT"),
+}
+QUERIES: dict[tuple[str, str], Callable[[World], dict[str, str]]] = {
+    ("endpoint-token", "GET"): lambda world: {"endpoint": world.deployment.endpoint},
+    ("storage-objects", "DELETE"): lambda _: {"all": "true"},
+}
