@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from rest_framework.test import APIClient
 
 from controlplane.accounts.keys import endpoint_token
 from controlplane.accounts.models import User
+from controlplane.common.clock import now
 from controlplane.common.objectstore import object_store
 from controlplane.projects.models import Project
 from storage.access import StorageAccess
@@ -43,6 +45,21 @@ def form(data: bytes | None, *, content_type: str | None = "application/octet-st
     kind = f"Content-Type: {content_type}\r\n" if content_type else ""
     head += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\n{kind}\r\n'.encode()
     return head + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+class Clock:
+    """The present time and what it was put forward by."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta(0)
+
+    def now(self) -> datetime:
+        """Return the moment as the storage sees it."""
+        return now() + self.ahead
+
+    def advance(self, **by: float) -> None:
+        """Put it forward: `advance(hours=2)`."""
+        self.ahead += timedelta(**by)
 
 
 class StorageCaller(APIClient):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from controlplane.accounts.models import User
 from controlplane.common.objectstore import object_store
 from controlplane.projects.models import Project
 from storage.access import StorageAccess
+from storage.bucket import bucket
 from tests.factories import make_project
-from tests.storage.builders import StorageCaller, access_to
+from tests.storage.builders import Clock, StorageCaller, access_to
 
 
 @pytest.fixture(autouse=True)
 def empty_bucket() -> None:
-    """Start without objects of other tests: the database forgets them at the end of each test, the bucket does not."""
+    """Start without objects and parts of other tests: the database forgets them at the end of each test, the bucket does not."""
     store = object_store()
     store.ensure_bucket()
     listed = store.client.get_paginator("list_objects_v2").paginate(Bucket=store.bucket, Prefix="objects/")
     for page in listed:
         for row in page.get("Contents", []):
             store.client.delete_object(Bucket=store.bucket, Key=row["Key"])
+    for key, store_id, _ in list(bucket().unjoined("objects/")):
+        bucket().drop_parts(key, store_id)
 
 
 @pytest.fixture
@@ -51,3 +56,13 @@ def reader(user: User, project: Project) -> StorageCaller:
 def neighbour(stranger: User) -> StorageCaller:
     """Somebody else with a token for a storage of their own."""
     return StorageCaller(stranger, make_project(stranger, "dock").pk)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The storage's clock, which tests can put forward; object stores have their own."""
+    moved = Clock()
+    for name, module in list(sys.modules.items()):
+        if name.startswith("storage.") and hasattr(module, "now"):
+            monkeypatch.setattr(module, "now", moved.now)
+    return moved
