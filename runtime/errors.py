@@ -1,4 +1,4 @@
-"""Errors that become an HTTP answer."""
+"""Errors that become an HTTP answer or the failure of a run."""
 
 
 class RequestRefused(Exception):
@@ -23,5 +23,35 @@ class InvalidWorkflow(Exception):
     """The bundle's workflow can't be served; the text says what is wrong and where."""
 
 
-class StorageUnavailable(Exception):
-    """A storage object could not be read; the text says which and why."""
+class TransferFailed(Exception):
+    """What lies in project storage could not be read, used or written; `code` becomes the run's."""
+
+    code = "storage_unavailable"
+
+
+class StorageUnavailable(TransferFailed):
+    """Storage gave no usable answer, also when asked again."""
+
+
+class StorageRefused(TransferFailed):
+    """Storage answered and said no; the text holds its own words."""
+
+    code = "storage_refused"
+
+
+class UnusableObject(TransferFailed):
+    """An object's content is not what its data type says."""
+
+    code = "invalid_input"
+
+
+class InputTooLarge(TransferFailed):
+    """The objects of a run exceed what a run may bring."""
+
+    code = "input_too_large"
+
+
+class DiskFull(TransferFailed):
+    """The replica has no room for the objects of a run."""
+
+    code = "disk_full"

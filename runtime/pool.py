@@ -73,10 +73,11 @@ class WorkerPool:
         self._template = TemplateProcess(self._settings, self._template_event, self._template_lost)
         self._timer = asyncio.get_running_loop().call_later(self._settings.load_timeout, self._load_overdue)
 
-    def check_room(self) -> None:
-        """Raises RequestRefused(503) when no further run can wait."""
-        if len(self._queue) >= self._settings.queue_limit:
-            raise RequestRefused(503, "busy", f"{len(self._queue)} runs already wait for a worker, try again", retry_after=1)
+    def check_room(self, *, also_waiting: int = 0) -> None:
+        """Raises RequestRefused(503) when no further run can wait, beside those that are on their way here."""
+        waiting = max(len(self._queue), also_waiting)
+        if waiting >= self._settings.queue_limit:
+            raise RequestRefused(503, "busy", f"{waiting} runs already wait for a worker, try again", retry_after=1)
 
     def submit(self, job: Job, done: Callable[[Outcome], None]) -> None:
         """Run a job as soon as a worker is free."""

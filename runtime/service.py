@@ -1,18 +1,21 @@
 """What the HTTP routes call: one workflow, its runs and the pool that runs them."""
 
 import asyncio
+import traceback
 from functools import partial
 
 import msgspec
 
-from runtime.errors import InvalidWorkflow, RequestRefused, StorageUnavailable
+from runtime.errors import InvalidWorkflow, RequestRefused, TransferFailed
 from runtime.log import write_log
 from runtime.pool import WorkerPool
 from runtime.run_request import CheckedRun, check_run
 from runtime.runs import Run, RunBook
+from runtime.scratch import Scratch, base_folder
 from runtime.settings import Settings
-from runtime.storage import fetch_image
-from runtime.wire import Failure, Outcome, TaskFacts
+from runtime.storage.connection import StorageConnections
+from runtime.transfers import Transfers
+from runtime.wire import Failure, Job, Outcome, TaskFacts
 from runtime.workflow import Workflow, read_workflow
 
 
@@ -26,7 +29,9 @@ class Service:
         self._workflow: Workflow | None = None
         self._invalid: str | None = None
         self._draining = False
-        self._downloads: set[asyncio.Task[None]] = set()
+        self._storage_runs: set[asyncio.Task[None]] = set()
+        self._scratch: Scratch | None = None
+        self._transfers: Transfers | None = None
 
     def start(self) -> None:
         """Check the workflow and start the engine for it; what is wrong is told by `health`."""
@@ -36,6 +41,10 @@ class Service:
             self._invalid = str(error)
             write_log("ERROR", f"the workflow can't be served: {error}")
             return
+        if self._settings.storage_socket is not None and self._settings.storage_origin is not None:
+            connections = StorageConnections(self._settings.storage_socket, self._settings.storage_origin)
+            self._scratch = Scratch(base_folder())
+            self._transfers = Transfers(connections, self._scratch, self._settings.storage_limit)
         self._pool.start()
 
     def _learn(self, facts: list[TaskFacts]) -> None:
@@ -51,8 +60,12 @@ class Service:
             write_log("WARNING", "runs were still in hand when the time to finish them was over")
 
     def close(self) -> None:
-        """End the engine."""
+        """End the engine and the transfers, and remove what lies on the disk."""
         self._pool.close()
+        if self._transfers is not None:
+            self._transfers.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     def health(self) -> tuple[int, dict[str, object]]:
         """Status code and body of GET /health."""
@@ -88,28 +101,43 @@ class Service:
         if self._workflow is None or self._pool.failed is not None:
             raise RequestRefused(503, "failed", self._invalid or self._pool.failed or "the workflow is not loaded")
         checked = check_run(uuid, body, workflow=self._workflow, settings=self._settings, storage_token=storage_token)
-        self._pool.check_room()
+        self._pool.check_room(also_waiting=len(self._storage_runs))
         run = self._runs.begin(uuid, body)
-        if checked.downloads:
-            task = asyncio.get_running_loop().create_task(self._download_and_submit(run, checked, storage_token or ""))
-            self._downloads.add(task)
-            task.add_done_callback(self._downloads.discard)
+        if checked.uses_storage:
+            task = asyncio.get_running_loop().create_task(self._run_with_storage(run, checked, storage_token or ""))
+            self._storage_runs.add(task)
+            task.add_done_callback(self._storage_runs.discard)
         else:
             self._pool.submit(checked.job, partial(self._finish, run))
         return run
 
-    async def _download_and_submit(self, run: Run, checked: CheckedRun, token: str) -> None:
-        settings = self._settings
-        if settings.storage_socket is None or settings.storage_origin is None:
+    async def _run_with_storage(self, run: Run, checked: CheckedRun, token: str) -> None:
+        """Inputs in, the run, results out. A worker is held in between only, and the folder is gone before the answer is given."""
+        scratch, transfers = self._scratch, self._transfers
+        if scratch is None or transfers is None:
             return
-        fetch = partial(fetch_image, socket_path=settings.storage_socket, origin=settings.storage_origin, token=token)
+        outcome = Outcome(run.uuid, 0.0, None, None)
+        folder = scratch.folder / run.uuid
         try:
-            for index, reference in checked.downloads.items():
-                checked.job.inputs[index].data = await asyncio.to_thread(fetch, reference)
-        except StorageUnavailable as error:
-            self._finish(run, Outcome(run.uuid, 0.0, None, Failure("storage_unavailable", str(error))))
-        else:
-            self._pool.submit(checked.job, partial(self._finish, run))
+            folder = scratch.make(run.uuid)
+            checked.job.folder = str(folder)
+            await transfers.fetch(checked.job, checked.downloads, token, folder)
+            outcome = await self._execute(checked.job)
+            outcome = await transfers.save(outcome, token)
+        except TransferFailed as error:
+            outcome = Outcome(run.uuid, outcome.duration_ms, None, Failure(error.code, str(error)))
+        except Exception as error:
+            write_log("ERROR", "the runtime failed on a run with storage", run=run.uuid, traceback=traceback.format_exc())
+            failure = Failure("runtime_failed", f"The runtime failed on this run, its log says why: {type(error).__name__}")
+            outcome = Outcome(run.uuid, outcome.duration_ms, None, failure)
+        finally:
+            await asyncio.to_thread(scratch.remove, folder)
+        self._finish(run, outcome)
+
+    async def _execute(self, job: Job) -> Outcome:
+        ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._pool.submit(job, ended.set_result)
+        return await ended
 
     def _finish(self, run: Run, outcome: Outcome) -> None:
         duration = round(outcome.duration_ms, 3)

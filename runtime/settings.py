@@ -18,6 +18,7 @@ class Settings:
     memory_mb: int | None = None
     storage_socket: Path | None = None
     storage_origin: str | None = None
+    storage_limit: int = 10_240 * MEGABYTE
     queue_limit: int = 256
     held_input_limit: int = 512 * MEGABYTE
     body_limit: int = 128 * MEGABYTE
@@ -53,11 +54,13 @@ def parse_arguments(arguments: list[str]) -> Settings:
     parser.add_argument("--workers", type=_positive_int, default=1, help="engine processes, each runs one run at a time")
     parser.add_argument("--run-timeout", type=_positive_float, default=900.0, help="seconds until a run is stopped and fails")
     parser.add_argument("--memory-mb", type=_positive_int, default=None, help="private memory that one engine process may allocate")
-    parser.add_argument("--storage-socket", type=Path, default=None, help="unix socket through which storage objects are read")
+    parser.add_argument("--storage-socket", type=Path, default=None, help="unix socket through which storage is reached")
     parser.add_argument("--storage-origin", type=_origin, default=None, help="the only origin that storage object URLs may have")
+    parser.add_argument("--storage-limit-mb", type=_positive_int, default=10_240, help="storage objects that one run may bring, unpacked")
     parser.add_argument("--queue-limit", type=_positive_int, default=256, help="runs that may wait for a worker")
     parser.add_argument("--kept-answer-mb", type=_positive_int, default=256, help="finished answers kept for repeated requests")
     given = vars(parser.parse_args(arguments))
     kept_answer_limit = given.pop("kept_answer_mb") * MEGABYTE
+    storage_limit = given.pop("storage_limit_mb") * MEGABYTE
     given["bundle"] = given["bundle"].absolute()
-    return Settings(**given, kept_answer_limit=kept_answer_limit)
+    return Settings(**given, kept_answer_limit=kept_answer_limit, storage_limit=storage_limit)

@@ -15,26 +15,32 @@ Message = TypeVar("Message")
 
 
 class JobInput(msgspec.Struct, array_like=True):
-    """One input: an encoded image (`type` IMAGE) or the JSON of another type."""
+    """One input: an encoded image (`type` IMAGE), a video, a file, a folder, or the JSON of another type.
+
+    It lies in `data`, or in the file or folder `path` when it came from storage.
+    """
 
     type: str
-    data: bytes
+    data: bytes = b""
+    path: str | None = None
 
 
 class JobOutput(msgspec.Struct, array_like=True):
-    """One asked output: the task's position in workflow.json; every output of it when `index` is None."""
+    """One asked output: the task's position in workflow.json; every output of it when `index` is None. `save`: as a file."""
 
     task: int
     index: int | None
+    save: bool = False
 
 
 class Job(msgspec.Struct, array_like=True):
-    """One run as a worker gets it. `parameters` are the overrides by task position."""
+    """One run as a worker gets it. `parameters` are the overrides by task position, `folder` is where it may write files."""
 
     run: str
     inputs: list[JobInput]
     outputs: list[JobOutput]
     parameters: dict[int, dict[str, str]]
+    folder: str | None = None
 
 
 class Failure(msgspec.Struct, omit_defaults=True):
@@ -46,13 +52,27 @@ class Failure(msgspec.Struct, omit_defaults=True):
     traceback: str | None = None
 
 
+class SavedFile(msgspec.Struct, array_like=True):
+    """A result that lies in a file of the run's folder; `position` is its place in the list of results."""
+
+    position: int
+    path: str
+    data_type: str
+    content_type: str
+    is_archive: bool = False
+
+
 class Outcome(msgspec.Struct, array_like=True):
-    """A worker's answer: `results` is the finished JSON list, or `error` says what went wrong."""
+    """A worker's answer: `results` is the finished JSON list, or `error` says what went wrong.
+
+    In the places of the results that are `saved` as files the list has null.
+    """
 
     run: str
     duration_ms: float
     results: bytes | None
     error: Failure | None
+    saved: list[SavedFile] = []
 
 
 class Ready(msgspec.Struct, tag="ready"):

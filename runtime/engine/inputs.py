@@ -3,14 +3,15 @@
 import importlib
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pybase64
 
+from runtime.data_types import IMAGE_TYPES, JSON_TYPES, PATH_TYPES, WRAPPED_JSON, fits
 from runtime.engine.failures import RunFailed
 from runtime.wire import Failure, JobInput
-
-IMAGE_TYPES = ("IMAGE", "IMAGE_BINARY", "IMAGE_LABEL")
 
 _CLASSES = {
     "OBJECT_DETECTION": "CObjectDetectionIO",
@@ -27,10 +28,36 @@ def build_input(index: int, given: JobInput, expected: str | None) -> Any:
     """The engine's object for one input; raises RunFailed naming the input when its content can't be read."""
     try:
         if given.type == "IMAGE":
-            return _image(given.data, expected)
-        return _from_json(given.type, bytes(given.data).decode())
+            return _image(_content(given), expected)
+        if given.type in PATH_TYPES:
+            io: Any = importlib.import_module("ikomia.dataprocess")
+            return io.CPathIO(getattr(io.IODataType, given.type), given.path, "")
+        if given.path is None:
+            return _from_json(given.type, bytes(given.data).decode())
+        return build_value(_content(given), given.type, expected)
     except Exception as error:
         raise RunFailed(Failure("invalid_input", f"Input {index} ({given.type}) can't be read: {error}")) from error
+
+
+def build_value(content: bytes, wanted: str, expected: str | None) -> Any:
+    """The engine's object for the JSON of a storage object: what its type describes, alone or within the wrapper that results have.
+
+    `wanted` is the type that the request named, or JSON when the wrapper is to tell. Raises ValueError for anything else.
+    """
+    if content[:1] == b"[":
+        raise ValueError("it is a list of frames; give it together with a video")
+    members = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
+    found = [name for name in members if name in JSON_TYPES]
+    if not found and wanted == WRAPPED_JSON:
+        raise ValueError(f"it must have one key that names its type, it has: {', '.join(members)[:200] or 'none'}")
+    kind = found[0] if found else wanted
+    if not fits(kind, {expected} if expected else set()) or (wanted != WRAPPED_JSON and not fits(kind, {wanted})):
+        raise ValueError(f"it is {kind}, {expected or wanted} is expected there")
+    return _from_json(kind, bytes(members[kind] if found else content).decode())
+
+
+def _content(given: JobInput) -> bytes:
+    return given.data if given.path is None else Path(given.path).read_bytes()
 
 
 def _image(data: bytes, expected: str | None) -> Any:

@@ -7,25 +7,13 @@ from typing import Any
 import msgspec
 import pybase64
 
-IMAGE_TYPES = frozenset(
-    {
-        "IMAGE",
-        "IMAGE_BINARY",
-        "IMAGE_LABEL",
-        "VIDEO",
-        "VIDEO_BINARY",
-        "VIDEO_LABEL",
-        "LIVE_STREAM",
-        "LIVE_STREAM_BINARY",
-        "LIVE_STREAM_LABEL",
-    }
-)
+from runtime.data_types import PICTURE_TYPES
 
 
 def encode_output(output: Any) -> bytes:
     """One output as JSON. An output without data keeps its place, as its type's empty form."""
     kind = str(output.data_type)
-    if kind in IMAGE_TYPES:
+    if kind in PICTURE_TYPES:
         return _image(output, kind)
     writer = _WRITERS.get(kind, _own_json)
     return b"".join((b'{"', kind.encode(), b'":', writer(output), b"}"))

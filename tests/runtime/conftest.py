@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.runtime.fake_storage import Storage, run_storage
 from tests.runtime.process import RuntimeProcess, find_workflow, make_bundle
 
 StartRuntime = Callable[..., RuntimeProcess]
@@ -42,3 +43,16 @@ def shared_runtime() -> Iterator[Callable[[str], RuntimeProcess]]:
             return started[workflow]
 
         yield get
+
+
+@pytest.fixture
+def storage() -> Iterator[Storage]:
+    """A storage of the test's own."""
+    with run_storage() as server:
+        yield server
+
+
+@pytest.fixture
+def stored_runtime(runtime_process: StartRuntime, storage: Storage) -> StartRuntime:
+    """Start a runtime that reaches the storage."""
+    return lambda workflow, *arguments: runtime_process(workflow, *storage.arguments, *arguments).wait_until_ready()

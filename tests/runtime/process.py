@@ -24,6 +24,7 @@ WORKFLOWS = Path(__file__).parent / "workflows"
 EXAMPLES = ROOT / "controlplane/projects/examples"
 PYTHON = ROOT / "runtime/.venv/bin/python"
 PATIENCE = 60.0
+STORAGE_TOKEN = "token-of-the-caller"
 
 
 class SocketConnection(http.client.HTTPConnection):
@@ -89,8 +90,8 @@ class RuntimeProcess:
         self.socket = folder / "runtime.sock"
         self.log: list[dict[str, Any]] = []
         self._changed = threading.Condition()
-        home = folder / "home"
-        home.mkdir()
+        self.home = home = folder / "home"
+        home.mkdir(exist_ok=True)
         command = [str(PYTHON), "-m", "runtime", "--bundle", str(bundle), "--socket", str(self.socket), *arguments]
         environment = {"PATH": os.environ["PATH"], "HOME": str(home), "PYTHONPATH": str(ROOT), "IKOMIA_TOKEN": "must not be seen"}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd="/")
@@ -155,6 +156,27 @@ class RuntimeProcess:
         assert isinstance(answer, dict)
         return answer
 
+    def stored_run(self, inputs: list[Any], task: str, run: str | None = None, **ask: Any) -> dict[str, Any]:
+        """A run with a token for storage, at its end: `ask` is more about the one output, `parameters` go to the task."""
+        parameters = [{"task_name": task, "parameters": ask.pop("parameters", {})}]
+        body = {"inputs": inputs, "outputs": [{"task_name": task, **ask}], "parameters": parameters}
+        status, answer = self.put_run(body, run, {"X-Storage-Token": STORAGE_TOKEN})
+        assert status == 200, answer
+        assert isinstance(answer, dict)
+        assert self.leftovers() == []
+        return answer
+
+    def stored_results(self, inputs: list[Any], task: str, **ask: Any) -> list[dict[str, Any]]:
+        """The results of such a run, which succeeds."""
+        answer = self.stored_run(inputs, task, **ask)
+        assert answer["state"] == "SUCCESS", answer
+        results: list[dict[str, Any]] = answer["results"]
+        return results
+
+    def leftovers(self) -> list[Path]:
+        """What lies in the folders of runs."""
+        return [path for folder in self.home.glob("runtime-*") for path in folder.iterdir() if path.name != "lock"]
+
     def results(self, body: Any) -> list[dict[str, Any]]:
         """The results of a run that succeeds."""
         answer = self.run(body)
@@ -162,13 +184,13 @@ class RuntimeProcess:
         results: list[dict[str, Any]] = answer["results"]
         return results
 
-    def start_in_background(self, body: Any, run: str) -> Callable[[], tuple[int, Any]]:
+    def start_in_background(self, body: Any, run: str, headers: dict[str, str] | None = None) -> Callable[[], tuple[int, Any]]:
         """Send a run from a thread; call the result to wait for its answer (there is none when the runtime dies)."""
         answers: list[tuple[int, Any]] = []
 
         def send() -> None:
             with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                answers.append(self.put_run(body, run))
+                answers.append(self.put_run(body, run, headers))
 
         thread = threading.Thread(target=send, daemon=True)
         thread.start()

@@ -1,141 +1,197 @@
-"""Inputs that lie in project storage are fetched through the storage socket and from nowhere else."""
+"""Objects are read and written through the storage socket: streamed, checked, asked for again, and from nowhere else."""
 
 from __future__ import annotations
 
-import json
-import socketserver
-import tempfile
+import hashlib
+import os
+import resource
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runtime.errors import StorageUnavailable
-from runtime.run_request import StorageReference, same_origin
-from runtime.storage import fetch_image
-from tests.pictures import COINS
-from tests.runtime.conftest import StartRuntime
+from runtime.errors import StorageRefused, StorageUnavailable, TransferFailed
+from runtime.run_inputs import StorageReference
+from runtime.storage.connection import StorageConnections, same_origin
+from runtime.storage.download import StoredObject, describe_object, download_object
+from runtime.storage.inputs import file_name
+from runtime.storage.upload import upload_file
+from runtime.wire import SavedFile
+from tests.runtime.fake_storage import ORIGIN, TOKEN, Storage
 
-ORIGIN = "http://storage.test:8000"
-TOKEN = "token-of-the-caller"
-
-
-class Storage(socketserver.ThreadingUnixStreamServer):
-    """A storage API on a unix socket. `answers` maps a path to (status, headers, body); `asked` are the requests seen."""
-
-    daemon_threads = True
-
-    def __init__(self, path: Path) -> None:
-        self.answers: dict[str, tuple[int, dict[str, str], bytes]] = {}
-        self.asked: list[tuple[str, str | None, str | None]] = []
-        super().__init__(str(path), StorageHandler)
-
-    def add_object(self, uid: str, body: bytes, *, download_url: str | None = None, **metadata: Any) -> None:
-        """An object and its description."""
-        row = {"uid": uid, "download_url": download_url or f"{ORIGIN}/v1/files/{uid}", "content_type": "image/png", **metadata}
-        page = json.dumps({"count": 1, "next": None, "previous": None, "results": [row]}).encode()
-        self.answers[f"/v1/objects/?uid={uid}"] = (200, {}, page)
-        self.answers[f"/v1/files/{uid}"] = (200, {}, body)
+CONTENT = os.urandom(3_000_000)
+NO_PAUSES = (0.0, 0.0, 0.0)
 
 
-class StorageHandler(BaseHTTPRequestHandler):
-    """Answers from the server's table."""
-
-    protocol_version = "HTTP/1.1"
-    server: Storage
-
-    def do_GET(self) -> None:
-        """Look the path up; only with the token."""
-        self.server.asked.append((self.path, self.headers["Host"], self.headers["Authorization"]))
-        status, headers, body = self.server.answers.get(self.path, (404, {}, b"{}"))
-        if self.headers["Authorization"] != f"Bearer {TOKEN}":
-            status, headers, body = 401, {}, b"{}"
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Silent."""
+def connect(storage: Storage) -> StorageConnections:
+    """Connections that ask again at once."""
+    return StorageConnections(storage.socket_path, ORIGIN, NO_PAUSES)
 
 
-@pytest.fixture
-def storage() -> Iterator[Storage]:
-    """A storage with one picture, `coins`."""
-    with tempfile.TemporaryDirectory(prefix="sw-") as folder, Storage(Path(folder) / "storage.sock") as server:
-        server.add_object("coins", COINS.read_bytes(), size=COINS.stat().st_size)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+def url_of(uid: str) -> str:
+    """Where an object's description is."""
+    return f"{ORIGIN}/v1/objects/?uid={uid}"
 
 
-def fetch(storage: Storage, uid: str, url: str | None = None, token: str = TOKEN) -> bytes:
-    """Fetch as the runtime does."""
-    reference = StorageReference(url=url or f"{ORIGIN}/v1/objects/?uid={uid}")
-    return fetch_image(reference, socket_path=Path(str(storage.server_address)), origin=ORIGIN, token=token)
+def fetch(storage: Storage, uid: str, folder: Path, token: str = TOKEN) -> bytes:
+    """Describe and download, as the runtime does."""
+    connections, path = connect(storage), folder / "object"
+    stored = describe_object(connections, url_of(uid), token)
+    with path.open("wb") as file:
+        file.truncate(stored.size)
+    download_object(connections, stored, token, path)
+    return path.read_bytes()
 
 
-def test_a_picture_is_fetched_with_the_callers_token(storage: Storage) -> None:
-    assert fetch(storage, "coins") == COINS.read_bytes()
-    assert storage.asked == [
-        ("/v1/objects/?uid=coins", "storage.test:8000", f"Bearer {TOKEN}"),
-        ("/v1/files/coins", "storage.test:8000", f"Bearer {TOKEN}"),
-    ]
+def upload(storage: Storage, path: Path, *, archive: bool = False) -> bytes:
+    """Upload, as the runtime does."""
+    kind = "folder_path" if archive else "file_path"
+    return upload_file(connect(storage), SavedFile(0, str(path), kind, "text/csv", archive), TOKEN)
 
 
-def test_a_plain_list_of_objects_is_understood_too(storage: Storage) -> None:
-    status, headers, page = storage.answers["/v1/objects/?uid=coins"]
-    storage.answers["/v1/objects/?uid=coins"] = (status, headers, json.dumps(json.loads(page)["results"]).encode())
-    assert fetch(storage, "coins") == COINS.read_bytes()
+def test_an_object_is_fetched_with_the_callers_token(storage: Storage, tmp_path: Path) -> None:
+    uid = storage.add(CONTENT)
+    assert fetch(storage, uid, tmp_path) == CONTENT
+    assert storage.asked == [("GET", f"/v1/objects/?uid={uid}", None), ("GET", f"/v1/contents/{uid}/", None)]
 
 
-def test_what_is_missing_is_told(storage: Storage) -> None:
-    storage.answers["/v1/objects/?uid=none"] = (200, {}, b'{"count":0,"next":null,"previous":null,"results":[]}')
-    with pytest.raises(StorageUnavailable, match="uid=none does not exist"):
-        fetch(storage, "none")
+def test_a_download_goes_on_where_the_connection_ended(storage: Storage, tmp_path: Path) -> None:
+    uid = storage.add(CONTENT)
+    storage.faults = [(f"GET /v1/contents/{uid}/", size) for size in (1_000_000, 500_000, 300_000, 100_000, 0, 1)]
+    assert fetch(storage, uid, tmp_path) == CONTENT
+    ranges = [span for _, path, span in storage.asked if "contents" in path]
+    starts = [None, 1_000_000, 1_500_000, 1_800_000, 1_900_000, 1_900_000, 1_900_001]
+    assert ranges == [None if start is None else f"bytes={start}-" for start in starts]
 
 
-def test_a_token_without_access_is_told(storage: Storage) -> None:
-    with pytest.raises(StorageUnavailable, match="storage answered 401"):
-        fetch(storage, "coins", token="another")
+def test_a_download_starts_over_where_storage_serves_no_ranges(storage: Storage, tmp_path: Path) -> None:
+    uid, storage.ranges = storage.add(CONTENT), False
+    storage.faults = [(f"GET /v1/contents/{uid}/", 1_000_000)]
+    assert fetch(storage, uid, tmp_path) == CONTENT
 
 
-def test_a_download_from_elsewhere_is_not_followed(storage: Storage) -> None:
-    storage.add_object("away", b"", download_url="http://169.254.169.254/latest/meta-data")
-    with pytest.raises(StorageUnavailable, match="lies outside"):
-        fetch(storage, "away")
+def test_what_fails_for_a_while_is_asked_again(storage: Storage, tmp_path: Path) -> None:
+    uid = storage.add(CONTENT)
+    busy = {"code": "unavailable", "detail": "Storage is restarting."}
+    content = f"GET /v1/contents/{uid}/"
+    storage.faults = [("GET", 0), ("GET", (503, busy)), ("GET", 20), (content, (429, busy)), (content, (500, busy))]
+    assert fetch(storage, uid, tmp_path) == CONTENT
+
+
+def test_what_fails_for_long_is_told_with_storages_words(storage: Storage, tmp_path: Path) -> None:
+    uid = storage.add(CONTENT)
+    storage.faults = [("GET", (503, {"detail": "Storage is restarting."}))] * 9
+    with pytest.raises(StorageUnavailable, match=r"it answered 503: Storage is restarting\. \(asked 4 times\)"):
+        fetch(storage, uid, tmp_path)
+    assert len(storage.asked) == 4
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 302])
+def test_a_refusal_is_told_with_storages_words_and_not_asked_again(storage: Storage, tmp_path: Path, status: int) -> None:
+    uid = storage.add(CONTENT)
+    storage.faults = [(f"GET /v1/contents/{uid}/", (status, {"code": "no", "detail": "Not with this token."}))]
+    with pytest.raises(StorageRefused, match=f"it answered {status}: Not with this token."):
+        fetch(storage, uid, tmp_path)
+    assert len(storage.asked) == 2
+
+
+def test_an_object_that_does_not_exist_is_told(storage: Storage, tmp_path: Path) -> None:
+    with pytest.raises(StorageRefused, match="uid=none does not exist in this project"):
+        fetch(storage, "none", tmp_path)
+
+
+def test_a_download_from_elsewhere_is_not_followed(storage: Storage, tmp_path: Path) -> None:
+    uid = storage.add(b"", download_url="http://169.254.169.254/latest/meta-data")
+    with pytest.raises(StorageRefused, match="lies outside"):
+        fetch(storage, uid, tmp_path)
     assert len(storage.asked) == 1
 
 
-def test_a_redirect_is_not_followed(storage: Storage) -> None:
-    storage.answers["/v1/files/coins"] = (302, {"Location": f"{ORIGIN}/v1/files/other"}, b"")
-    with pytest.raises(StorageUnavailable, match="storage answered 302"):
-        fetch(storage, "coins")
-
-
-def test_an_object_that_is_too_large_is_refused_before_it_is_read(storage: Storage) -> None:
-    storage.add_object("large", b"", size=101 * 1024 * 1024)
-    with pytest.raises(StorageUnavailable, match="larger than 100 MB"):
-        fetch(storage, "large")
-    assert len(storage.asked) == 1
-
-
-def test_what_is_no_picture_is_refused(storage: Storage) -> None:
-    storage.add_object("text", b"hello")
-    with pytest.raises(StorageUnavailable, match="not an image"):
-        fetch(storage, "text")
+@pytest.mark.parametrize(
+    ("lie", "part"),
+    [
+        ({"sha256": "0" * 64}, "does not have the sha256"),
+        ({"size": 2_999_999}, "more than the object's 2999999 bytes"),
+        ({"size": 3_000_001}, "ended after 3000000 of 3000001 bytes"),
+    ],
+    ids=["hash", "longer", "shorter"],
+)
+def test_what_is_not_the_described_object_is_refused(storage: Storage, tmp_path: Path, lie: dict[str, Any], part: str) -> None:
+    uid = storage.add(CONTENT, **lie)
+    with pytest.raises(StorageUnavailable, match=part):
+        fetch(storage, uid, tmp_path)
 
 
 def test_a_storage_that_is_away_is_told(tmp_path: Path) -> None:
-    reference = StorageReference(url=f"{ORIGIN}/v1/objects/?uid=1")
-    with pytest.raises(StorageUnavailable, match="could not be read"):
-        fetch_image(reference, socket_path=tmp_path / "none.sock", origin=ORIGIN, token=TOKEN)
+    connections = StorageConnections(tmp_path / "none.sock", ORIGIN, NO_PAUSES)
+    with pytest.raises(StorageUnavailable, match="No such file or directory"):
+        describe_object(connections, url_of("1"), TOKEN)
+
+
+def test_a_file_is_stored_and_named(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    upload(storage, path)
+    (uid,) = storage.created
+    assert storage.things[uid].content == CONTENT
+    assert (storage.things[uid].row["content_type"], storage.things[uid].row["is_directory_archive"]) == ("text/csv", False)
+    upload(storage, path, archive=True)
+    assert storage.things[storage.created[1]].row["is_directory_archive"] is True
+
+
+def test_an_upload_without_an_answer_is_sent_again(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    storage.faults = [("POST", 0), ("POST", (503, {"detail": "later"}))]
+    upload(storage, path)
+    assert storage.things[storage.created[0]].content == CONTENT
+    assert [method for method, _, _ in storage.asked] == ["POST"] * 3
+
+
+def test_a_refused_upload_is_told_although_storage_stops_reading(storage: Storage, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT * 5)
+    storage.faults = [("POST", (413, {"code": "quota", "detail": "The project has 10 MB left."}))]
+    with pytest.raises(StorageRefused, match="it answered 413: The project has 10 MB left."):
+        upload(storage, path)
+    assert len(storage.asked) == 1
+
+
+def test_closing_ends_a_transfer_at_once(storage: Storage, tmp_path: Path) -> None:
+    uid, storage.gate = storage.add(CONTENT), threading.Event()
+    connections = StorageConnections(storage.socket_path, ORIGIN)
+    stored = describe_object(connections, url_of(uid), TOKEN)
+    (tmp_path / "object").touch()
+    raised: list[TransferFailed] = []
+
+    def transfer() -> None:
+        try:
+            download_object(connections, stored, TOKEN, tmp_path / "object")
+        except TransferFailed as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=transfer)
+    thread.start()
+    assert storage.sending.acquire(timeout=60)
+    connections.close()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert len(raised) == 1
+
+
+def test_a_large_object_takes_no_memory(storage: Storage, tmp_path: Path) -> None:
+    size = 300 << 20
+    sparse, target = tmp_path / "sparse", tmp_path / "object"
+    for path in (sparse, target):
+        with path.open("wb") as file:
+            file.truncate(size)
+    uid = storage.add(sparse)
+    stored = describe_object(connect(storage), url_of(uid), TOKEN)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    download_object(connect(storage), stored, TOKEN, target)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
+    target.unlink()
 
 
 @pytest.mark.parametrize(
@@ -155,24 +211,26 @@ def test_other_origins_are_told_apart(url: str) -> None:
     assert not same_origin(url, ORIGIN)
 
 
-def body(url: str, data_type: str = "image") -> dict[str, Any]:
-    """A run on an object in storage."""
-    return {"inputs": [{"storage_object": {"url": url, "data_type": data_type}}], "outputs": [{"task_name": "echo"}]}
+@pytest.mark.parametrize(
+    ("path", "content_type", "name"),
+    [
+        ("reports/2026 März.csv", "text/csv", "2026 März.csv"),
+        (None, "text/csv; charset=utf-8", "object.csv"),
+        (None, "application/x-unheard-of", "object"),
+        ("a/..", "image/png", "object.png"),
+        ("a/b\x00\n.txt", "text/plain", "b__.txt"),
+        ("x" * 300 + ".bin", "text/plain", "x" * 196 + ".bin"),
+    ],
+)
+def test_a_file_gets_the_objects_own_name_made_safe(path: str | None, content_type: str, name: str) -> None:
+    assert file_name(StoredObject("", 0, path=path, content_type=content_type)) == name
 
 
-def test_a_run_takes_its_picture_from_storage(runtime_process: StartRuntime, storage: Storage) -> None:
-    arguments = ("--storage-socket", str(storage.server_address), "--storage-origin", ORIGIN)
-    runtime = runtime_process("echo", *arguments).wait_until_ready()
-    headers = {"X-Storage-Token": TOKEN}
-    good = f"{ORIGIN}/v1/objects/?uid=coins"
-    status, answer = runtime.put_run(body(good), headers=headers)
-    assert (status, answer["state"]) == (200, "SUCCESS")
-    assert answer["results"] == [{"DATA_DICT": {"text": "", "width": 384, "height": 303}}]
-    status, answer = runtime.put_run(body(f"{ORIGIN}/v1/objects/?uid=gone"), headers=headers)
-    assert (status, answer["state"], answer["error"]["code"]) == (200, "FAILURE", "storage_unavailable")
-    refused = {
-        "no_storage_token": runtime.put_run(body(good)),
-        "wrong_storage": runtime.put_run(body("http://elsewhere.test/v1/objects/?uid=coins"), headers=headers),
-        "not_supported": runtime.put_run(body(good, "folder_path"), headers=headers),
-    }
-    assert {code: (status, answer["code"]) for code, (status, answer) in refused.items()} == {code: (422, code) for code in refused}
+def test_a_data_type_is_known_in_any_case() -> None:
+    kinds = [StorageReference("", data_type).kind for data_type in ("video", "OBJECT_DETECTION", "keypoints", "Json", "folder_path")]
+    assert kinds == ["VIDEO", "OBJECT_DETECTION", "KEYPOINTS", "JSON", "FOLDER_PATH"]
+
+
+def test_the_hash_is_that_of_the_content(storage: Storage) -> None:
+    uid = storage.add(CONTENT)
+    assert storage.things[uid].row["sha256"] == hashlib.sha256(CONTENT).hexdigest()

@@ -46,7 +46,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     "number as parameter": (blur(kSizeWidth=3), "invalid_parameter", ["'kSizeWidth' of 'ocv_blur' must be a string", "got 3"]),
     "null as parameter": (blur(kSizeWidth=None), "invalid_parameter", ["must be a string", "null"]),
     "object as parameter": (blur(kSizeWidth={"a": 1}), "invalid_parameter", ["must be a string"]),
-    "save_temporary": ({"outputs": [{"task_name": "ocv_blur", "save_temporary": True}]}, "not_supported", ["save_temporary"]),
+    "saved result without access": (
+        {"outputs": [{"task_name": "ocv_blur", "save_temporary": True}]},
+        "not_supported",
+        ["save_temporary: this deployment has no access to project storage"],
+    ),
     "no input": ({"inputs": []}, "missing_input", ["takes 1 input"]),
     "input without type": ({"inputs": [{}]}, "invalid_input", ["inputs[0] must have exactly one key"]),
     "input with two types": ({"inputs": [{"image": "", "TEXT": {}}]}, "invalid_input", ["it has 2: image, TEXT"]),
@@ -67,11 +71,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         "not_supported",
         ["no access to project storage"],
     ),
-    "video from storage": (
-        {"inputs": [{"storage_object": {"url": "http://storage/v1/objects/?uid=1", "data_type": "video"}}]},
-        "not_supported",
-        ["'video'"],
+    "unknown type from storage": (
+        {"inputs": [{"storage_object": {"url": "http://storage/v1/objects/?uid=1", "data_type": "sound"}}]},
+        "invalid_input",
+        ["'sound'", "video, file_path, folder_path"],
     ),
+    "storage without an address": ({"inputs": [{"storage_object": {"data_type": "image"}}]}, "invalid_input", ["`url`"]),
     "inputs that are no list": ({"inputs": {"image": ""}}, "invalid_run", ["Expected `array`", "$.inputs"]),
     "output that is a string": ({"outputs": ["ocv_blur"]}, "invalid_run", ["$.outputs[0]"]),
 }
