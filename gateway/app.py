@@ -29,6 +29,8 @@ from gateway.valkey import ReplyError, Subscriber
 
 logger = logging.getLogger("gateway")
 
+# Either lets the runtime ask project storage with the caller's token; storage itself tells reading from writing.
+STORAGE_SCOPES = frozenset({"storage", "storage:read"})
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 CORS: list[Header] = [
     (b"access-control-allow-origin", b"*"),
@@ -184,7 +186,8 @@ class Application:
         await self.revocations.check(caller)
         route = await self._route(slug)
         caller.check_may_run(route.project)
-        answer = await self.protocol.answer(request, route, token if "storage" in caller.scopes else "")
+        with_storage = not STORAGE_SCOPES.isdisjoint(caller.scopes)
+        answer = await self.protocol.answer(request, route, token if with_storage else "")
         if answer.after is None:
             # A long poll may have waited past the moment at which its caller lost access. (What was accepted must be answered: it runs.)
             await self.revocations.check(caller)

@@ -117,10 +117,11 @@ def test_large_inputs_and_results_pass_unchanged(caller: Caller, size: int) -> N
     assert len(caller.results(run_id).json["results"][0]["data"]) == size
 
 
+@pytest.mark.parametrize("scope", ["consume storage", "consume storage:read"])
 def test_a_token_with_storage_reaches_the_runtime_and_one_without_does_not(
-    gateway: GatewayServer, keys: Keyring, runtime: RuntimeServer
+    gateway: GatewayServer, keys: Keyring, runtime: RuntimeServer, scope: str
 ) -> None:
-    with_storage = keys.token()
+    with_storage = keys.token(scope=scope)
     first = Caller(gateway, with_storage).run({}).json["uuid"]
     second = Caller(gateway, keys.token(scope="consume")).run({}).json["uuid"]
     tokens = runtime.ask("GET", "/control/tokens")
