@@ -29,6 +29,16 @@ class TextField(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class FlagField(serializers.BooleanField):
+    """True or false of a JSON body. Words and numbers that could stand for them are refused."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        """Return the flag."""
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class IdField(serializers.UUIDField):
     """A UUID as text. Numbers and booleans, which stand for UUIDs in other places, are refused."""
 

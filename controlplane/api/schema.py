@@ -32,6 +32,7 @@ MEANINGS = {
     "404": "It does not exist, or you cannot see it.",
     "405": "The route has no such method.",
     "409": "Its present state forbids this.",
+    "413": "The body, or what would be stored with it, is too large.",
     "415": "The body is of another media type than the route takes.",
 }
 
@@ -61,6 +62,8 @@ def describe_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
                 statuses.append("404")
             if method in {"post", "put", "patch", "delete"}:
                 statuses += ["409", "415"]
+            if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
+                statuses.append("413")
             for status in statuses:
                 operation["responses"].setdefault(status, error_response(status))
     return result

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from rest_framework import serializers
 
+from controlplane.api.fields import FlagField
 from storage.api.serializers import SHA256, ObjectOutput, moment, object_data
 from storage.bucket import Part
 from storage.direct import LARGEST, SignedPart, SignedRequest
@@ -31,8 +32,8 @@ class UploadInput(serializers.Serializer[Any]):
         SHA256, required=False, allow_null=True, default="", help_text="Of the bytes; `put` and `post` need it."
     )
     method = serializers.ChoiceField(METHODS, help_text="`put` and `post` are one request of up to 5 GiB.")
-    overwrite = serializers.BooleanField(required=False, default=False, help_text="Replace an object at this path.")
-    is_directory_archive = serializers.BooleanField(required=False, default=False, help_text="A zip that stands for a folder.")
+    overwrite = FlagField(required=False, default=False, help_text="Replace an object at this path.")
+    is_directory_archive = FlagField(required=False, default=False, help_text="A zip that stands for a folder.")
 
 
 class PartNumbersInput(serializers.Serializer[Any]):

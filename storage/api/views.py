@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -67,8 +67,8 @@ class Objects(StorageView):
             OpenApiParameter("uid", OpenApiTypes.UUID, description="The object with this uid."),
             OpenApiParameter("all", bool, description="Everything in the project's storage."),
         ],
-        responses=DeletedOutput,
-        examples=[OpenApiExample("Deleted", {"deleted": 1}, response_only=True)],
+        responses={200: DeletedOutput, 404: OpenApiResponse(description="There is no such object.")},
+        examples=[OpenApiExample("Deleted", {"deleted": 1}, response_only=True, status_codes=["200"])],
     )
     def delete(self, request: Request) -> Response:
         """Delete the object with a uid (temporary ones have no path), or everything."""
@@ -130,8 +130,8 @@ class ObjectsAt(StorageView):
         tags=TAGS,
         summary="Delete objects by path",
         parameters=[EXACT],
-        responses=DeletedOutput,
-        examples=[OpenApiExample("Deleted", {"deleted": 12}, response_only=True)],
+        responses={200: DeletedOutput, 404: OpenApiResponse(description="There is no such object.")},
+        examples=[OpenApiExample("Deleted", {"deleted": 12}, response_only=True, status_codes=["200"])],
     )
     def delete(self, request: Request, path: str) -> Response:
         """Delete the object at a path and all below it as a folder; with `exact` only the one."""
