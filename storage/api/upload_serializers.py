@@ -9,8 +9,8 @@ from django.conf import settings
 from django.urls import reverse
 from rest_framework import serializers
 
-from controlplane.api.fields import FlagField
-from storage.api.serializers import SHA256, ObjectOutput, moment, object_data
+from controlplane.api.fields import CountField, FlagField, HashField, TextField
+from storage.api.serializers import ObjectOutput, moment, object_data
 from storage.bucket import Part
 from storage.direct import LARGEST, SignedPart, SignedRequest
 from storage.models import PATH_LENGTH, Upload, UploadKind, UploadState
@@ -23,14 +23,12 @@ MOST_PARTS = 10_000
 class UploadInput(serializers.Serializer[Any]):
     """What is to be uploaded where."""
 
-    path = serializers.CharField(
+    path = TextField(
         required=False, allow_null=True, default=None, max_length=PATH_LENGTH, trim_whitespace=False, help_text="None: a temporary object."
     )
-    size = serializers.IntegerField(min_value=0, max_value=LARGEST, help_text="Bytes, exactly.")
-    content_type = serializers.CharField(required=False, allow_blank=True, allow_null=True, default="")
-    sha256 = serializers.RegexField(
-        SHA256, required=False, allow_null=True, default="", help_text="Of the bytes; `put` and `post` need it."
-    )
+    size = CountField(min_value=0, max_value=LARGEST, help_text="Bytes, exactly.")
+    content_type = TextField(required=False, allow_blank=True, allow_null=True, default="")
+    sha256 = HashField(required=False, allow_null=True, default="", help_text="Of the bytes; `put` and `post` need it.")
     method = serializers.ChoiceField(METHODS, help_text="`put` and `post` are one request of up to 5 GiB.")
     overwrite = FlagField(required=False, default=False, help_text="Replace an object at this path.")
     is_directory_archive = FlagField(required=False, default=False, help_text="A zip that stands for a folder.")
@@ -39,16 +37,14 @@ class UploadInput(serializers.Serializer[Any]):
 class PartNumbersInput(serializers.Serializer[Any]):
     """Which parts are to be sent."""
 
-    numbers = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=MOST_PARTS), min_length=1, max_length=SIGNED_AT_ONCE
-    )
+    numbers = serializers.ListField(child=CountField(min_value=1, max_value=MOST_PARTS), min_length=1, max_length=SIGNED_AT_ONCE)
 
 
 class NamedPartInput(serializers.Serializer[Any]):
     """A part that the store has."""
 
-    number = serializers.IntegerField(min_value=1, max_value=MOST_PARTS)
-    etag = serializers.CharField(max_length=200, help_text="The ETag of the store's answer to the part.")
+    number = CountField(min_value=1, max_value=MOST_PARTS)
+    etag = TextField(max_length=200, help_text="The ETag of the store's answer to the part.")
 
 
 class CompleteInput(serializers.Serializer[Any]):
