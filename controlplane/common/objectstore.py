@@ -59,6 +59,32 @@ class ObjectStore:
                 return []
             raise
 
+    def allow_origin(self, origin: str) -> bool:
+        """Let pages of this origin use signed addresses, beside the bucket's other rules; False when the store knows no such rule."""
+        rule: Any = {
+            "ID": "slipway",
+            "AllowedOrigins": [origin],
+            "AllowedMethods": ["GET", "HEAD", "PUT", "POST"],
+            "AllowedHeaders": ["*"],
+            "ExposeHeaders": ["ETag"],
+            "MaxAgeSeconds": 3600,
+        }
+        try:
+            others = [other for other in self.origin_rules() if other.get("ID") != rule["ID"]]
+            self.client.put_bucket_cors(Bucket=self.bucket, CORSConfiguration={"CORSRules": [*others, rule]})
+        except ClientError:
+            return False
+        return True
+
+    def origin_rules(self) -> list[Any]:
+        """Return which pages may use the bucket."""
+        try:
+            return list(self.client.get_bucket_cors(Bucket=self.bucket)["CORSRules"])
+        except ClientError as error:
+            if error_code(error) == "NoSuchCORSConfiguration":
+                return []
+            raise
+
     def put_bytes(self, key: str, data: bytes, *, content_type: str = "application/octet-stream") -> None:
         """Store `data` under `key`, replacing what was there."""
         self.put_file(key, io.BytesIO(data), content_type=content_type)

@@ -6,6 +6,7 @@ import io
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 
 from controlplane.common.errors import NotFound, Unavailable
@@ -47,6 +48,26 @@ def test_objects_of_runs_are_given_days_beside_the_rules_of_the_bucket(store, ke
     assert rules == {"operators/": 30, "runs/": 2}
     store.put_bytes(f"runs/{key}", b"kept")
     assert store.get_bytes(f"runs/{key}") == b"kept"
+
+
+def test_pages_of_the_service_may_use_signed_addresses_beside_the_rules_of_the_bucket(store, key):
+    other = {"AllowedOrigins": ["https://other.example.com"], "AllowedMethods": ["GET"], "ID": "operators"}
+    store.client.put_bucket_cors(Bucket=store.bucket, CORSConfiguration={"CORSRules": [other]})
+    for origin in ("https://old.example.com", "https://slipway.example.com"):
+        assert store.allow_origin(origin)
+    assert [rule["AllowedOrigins"] for rule in store.origin_rules()] == [["https://other.example.com"], ["https://slipway.example.com"]]
+    url = store.client.generate_presigned_url("put_object", Params={"Bucket": store.bucket, "Key": key})
+    asked = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "content-type,x-amz-checksum-sha256"}
+    answer = requests.options(url, headers={"Origin": "https://slipway.example.com", **asked}, timeout=30)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (200, "https://slipway.example.com")
+    assert answer.headers["Access-Control-Expose-Headers"] == "ETag"
+    assert requests.options(url, headers={"Origin": "https://old.example.com", **asked}, timeout=30).status_code == 403
+
+
+def test_a_store_that_refuses_rules_is_told_as_such(store):
+    missing = ObjectStore(store.client, "no-such-bucket")
+    assert not missing.allow_origin("https://slipway.example.com")
+    assert not missing.expire("runs/", days=2)
 
 
 def test_a_second_put_replaces(store, key):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from controlplane.accounts.keys import current_key
@@ -18,7 +20,7 @@ RUN_DAYS = 2  # the gateway remembers a run for one day
 
 
 class Command(BaseCommand):
-    """The bucket with its rule for the objects of runs, the first signing key, the archives of the example workflows."""
+    """The bucket with its rules for the objects of runs and for browsers, the first signing key, the archives of the example workflows."""
 
     help = "Make the bucket, the first signing key and the example archives. Safe to repeat."
 
@@ -39,5 +41,8 @@ class Command(BaseCommand):
             self.stderr.write(
                 f"The object store takes no lifecycle rule: delete objects below runs/ that are older than {RUN_DAYS} days yourself."
             )
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(settings.PUBLIC_URL))
+        if not store.allow_origin(origin):
+            self.stderr.write(f"The object store takes no rule for origins: allow pages of {origin} to PUT and POST there yourself.")
         key = current_key(now())
         self.stdout.write(f"bucket {store.bucket}, signing key {key.kid}, {len(keys)} example archives")
