@@ -71,7 +71,7 @@ class StorageCaller(APIClient):
 
     def send_file(self, path: str, data: bytes | None, *, method: str = "POST", **options: Any) -> Any:
         """Upload to a path ("" for a temporary object)."""
-        body = form(data, **options)
+        body: Any = form(data, **options)
         return self.generic(method, f"/v1/objects/{path}", body, content_type=f"multipart/form-data; boundary={BOUNDARY}")
 
 
