@@ -15,6 +15,8 @@ from cryptography.fernet import Fernet
 from controlplane.embedded.applications import applications, initial_step
 from controlplane.embedded.datadir import DataDir
 from controlplane.embedded.options import REPOSITORY, Options
+from storage.media import POLICY
+from storage.uploads import PREFIX
 
 SETTINGS_FILES = ["controlplane/settings.py", "gateway/settings.py", "deployments/providers/local/agent.py"]
 REQUIRED = ["SECRET_KEY", "FIELD_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_SECRET_KEY", "INSTALLATION_ID", "SLIPWAY_DOMAIN"]
@@ -144,7 +146,29 @@ def test_the_images_are_made_of_what_is_there_and_do_not_run_as_root():
 def test_the_proxy_sends_to_services_that_exist(services):
     text = (REPOSITORY / "deploy" / "Caddyfile").read_text()
     upstreams = re.findall(r"reverse_proxy (\w+):(\d+)", text)
-    assert set(upstreams) == {("web", "8000"), ("gateway", "8100")}
+    assert set(upstreams) == {("web", "8000"), ("gateway", "8100"), ("seaweedfs", "8333")}
+    for name, _ in upstreams:
+        assert set(services["proxy"]["networks"]) & set(services[name]["networks"]), name
     assert "*.endpoints.{$SLIPWAY_DOMAIN}" in text
     assert services["web"]["environment"]["ENDPOINT_URL_TEMPLATE"] == "https://{slug}.endpoints.the-slipway_domain"
     assert set(re.findall(r"\{\$(\w+)", text)) == set(services["proxy"]["environment"])
+
+
+def test_signed_addresses_name_what_the_proxy_sends_to_the_object_store(services):
+    """Of the store, clients get at the objects of projects alone; the proxy says `nosniff` where the store does not."""
+    environment = services["web"]["environment"]
+    assert environment["S3_PUBLIC_URL"] == services["worker"]["environment"]["S3_PUBLIC_URL"] == "https://storage.the-slipway_domain"
+    text = (REPOSITORY / "deploy" / "Caddyfile").read_text()
+    site = re.search(r"^storage\.\{\$SLIPWAY_DOMAIN\} \{\n(.*?)^\}", text, re.MULTILINE | re.DOTALL)
+    assert site
+    bucket = environment["S3_BUCKET"]
+    assert re.findall(r"^\t\tpath (.+)$", site[1], re.MULTILINE) == [f"/{bucket}/{PREFIX}*", f"/{bucket}"]
+    assert "X-Content-Type-Options nosniff" in site[1]
+    assert POLICY in site[1]
+    assert "query domain=storage.{$SLIPWAY_DOMAIN}" in text
+
+
+def test_files_that_are_stored_through_the_service_have_no_limit_at_the_proxy():
+    text = (REPOSITORY / "deploy" / "Caddyfile").read_text()
+    assert re.findall(r"@limited not path (\S+)", text) == ["/v1/objects/*"]
+    assert re.findall(r"request_body (\S+)", text) == ["@limited"]
