@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -19,7 +18,6 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import parse_http_date_safe
 
 from controlplane.common.clock import now
-from controlplane.common.errors import NotFound, Unavailable
 from storage.bucket import bucket
 from storage.media import POLICY, disposition
 from storage.models import StoredObject
@@ -128,42 +126,54 @@ def headers_of(stored: StoredObject) -> dict[str, str]:
     }
 
 
-def stream_of(stored: StoredObject, span: Span) -> Iterator[bytes]:
-    """Return the bytes in chunks. The store is asked before the first one is taken: raises `NotFound`, `Unavailable`."""
-    if span.length <= 0:
-        return iter(())
-    return _chunks(stored.key, span, bucket().open(stored.key, span.first, span.last))
+def stream_of(stored: StoredObject, span: Span) -> ObjectStream:
+    """Return the bytes in chunks; close it. The store is asked before the first one is taken: raises `NotFound`, `Unavailable`."""
+    return ObjectStream(stored.key, span)
 
 
-def _chunks(key: str, span: Span, stream: IO[bytes]) -> Iterator[bytes]:
-    at, failures = span.first, 0
-    try:
-        while at <= span.last:
+class ObjectStream:
+    """An iterator over bytes of a key that goes on where the store broke off.
+
+    After some failures the error comes through: the connection to the client then breaks too, which tells it that bytes are missing.
+    """
+
+    def __init__(self, key: str, span: Span) -> None:
+        self._key = key
+        self._at, self._last = span.first, span.last
+        self._failures = 0
+        self._stream = bucket().open(key, span.first, span.last) if span.length > 0 else None
+
+    def __iter__(self) -> ObjectStream:
+        return self
+
+    def __next__(self) -> bytes:
+        """Return the next chunk, of 256 KiB at most."""
+        while self._stream is not None and self._at <= self._last:
             try:
-                chunk = _next(stream)
+                chunk = self._read(self._stream)
             except Exception as error:
-                stream.close()
-                failures += 1
-                logger.warning("reading %s broke off at byte %d: %s", key, at, error)
-                stream = _open_again(key, at, span.last, failures, error)
+                self._open_again(error)
                 continue
-            at += len(chunk)
-            yield chunk
-    finally:
-        stream.close()
+            self._at += len(chunk)
+            return chunk
+        self.close()
+        raise StopIteration
 
+    def close(self) -> None:
+        """Give the connection to the store back."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
 
-def _next(stream: IO[bytes]) -> bytes:
-    if chunk := stream.read(CHUNK):
-        return chunk
-    raise EOFError("the store ended the stream early")
+    def _read(self, stream: IO[bytes]) -> bytes:
+        if chunk := stream.read(CHUNK):
+            return chunk
+        raise EOFError("the store ended the stream early")
 
-
-def _open_again(key: str, at: int, last: int, failures: int, error: Exception) -> IO[bytes]:
-    """Go on where a stream broke off; after some times the connection to the client breaks too, which tells it that bytes are missing."""
-    if failures > RETRIES:
-        raise error
-    try:
-        return bucket().open(key, at, last)
-    except (NotFound, Unavailable) as second:
-        raise second from error
+    def _open_again(self, error: Exception) -> None:
+        self.close()
+        self._failures += 1
+        logger.warning("reading %s broke off at byte %d: %s", self._key, self._at, error)
+        if self._failures > RETRIES:
+            raise error
+        self._stream = bucket().open(self._key, self._at, self._last)

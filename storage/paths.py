@@ -11,11 +11,11 @@ from storage.models import PATH_LENGTH
 def checked_path(path: str) -> str:
     """Return a path that an object can have. Raises `InvalidInput`.
 
-    1 to 1024 characters of any script, spaces included; segments parted by single slashes, none of them `.` or `..`; no control
+    1 to 1024 characters of any script (2048 bytes, what an index takes), spaces included; segments parted by single slashes, none of them `.` or `..`; no control
     characters, no backslash (it parts segments on other systems).
     """
     if not path or len(path) > PATH_LENGTH or len(path.encode("utf-8", "replace")) > 2 * PATH_LENGTH:
-        raise refused(f"a path has 1 to {PATH_LENGTH} characters")
+        raise refused(f"a path has 1 to {PATH_LENGTH} characters, {2 * PATH_LENGTH} bytes in UTF-8 at most")
     if any(unicodedata.category(character) in ("Cc", "Cs") or character == "\\" for character in path):
         raise refused("control characters and backslashes are not allowed")
     segments = path.split("/")

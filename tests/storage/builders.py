@@ -80,7 +80,7 @@ def traces() -> dict[str, Any]:
     return {
         "objects": sorted(StoredObject.objects.values_list("pk", "path", "key", "size", "sha256")),
         "uploads": sorted(Upload.objects.values_list("pk", "state")),
-        "spaces": sorted(Space.objects.values_list("pk", "count", "used_bytes", "temporary_count", "temporary_bytes")),
+        "spaces": sorted(Space.objects.exclude(count=0).values_list("pk", "count", "used_bytes", "temporary_count", "temporary_bytes")),
         "keys": keys_in_bucket(),
         "parts": sorted(key for key, _, _ in bucket().unjoined("objects/")),
     }
