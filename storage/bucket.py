@@ -67,9 +67,9 @@ class Bucket:
             return self.client.create_multipart_upload(Bucket=self.name, Key=key, ContentType=content_type)["UploadId"]
 
     def put_part(self, key: str, store_id: str, number: int, data: bytes | bytearray) -> Part:
-        """Store one part (5 MiB at least, but the last); numbers begin at 1."""
+        """Store one part (5 MiB at least, but the last); numbers begin at 1. Raises `PartsGone`."""
         body = cast("bytes", data)  # botocore sends either as it is
-        with translated_errors(key):
+        with translated_errors(key), known_parts():
             answer = self.client.upload_part(Bucket=self.name, Key=key, UploadId=store_id, PartNumber=number, Body=body)
         return Part(number, answer["ETag"], len(data))
 
