@@ -59,7 +59,7 @@ class Scratch:
         free = max(0, shutil.disk_usage(self._base).free - SPARE_BYTES)
         if size > free:
             raise DiskFull(
-                f"it needs {size / GIGABYTE:.2f} GB on the disk of this replica, {free / GIGABYTE:.2f} GB are free; "
+                f"{size / GIGABYTE:.2f} GB are needed on the disk of this replica, {free / GIGABYTE:.2f} GB are free; "
                 "send smaller objects, or try again when other runs have ended"
             )
 

@@ -31,6 +31,7 @@ class Transfers:
 
     def __init__(self, connections: StorageConnections, scratch: Scratch, limit: int) -> None:
         self._connections = connections
+        self._scratch = scratch
         self._limit = limit
         self._inputs = InputFetcher(connections, scratch)
         self._threads = ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="transfer")
@@ -47,6 +48,7 @@ class Transfers:
                 f"The storage objects of this run have {total / MEGABYTE:.1f} MB together, "
                 f"a run may bring {self._limit / MEGABYTE:.0f} MB: send less at a time."
             )
+        self._scratch.check_room(total)
         for one in wanted:
             job.inputs[one.index] = await self._in_thread(self._inputs.fetch, one, self._limit - total)
             total += one.unpacked

@@ -44,6 +44,7 @@ class VideoRun:
         self._folder = folder
         self._execute = execute
         self._outputs = outputs
+        self._still: dict[int, Any] = {}
         self._moving: dict[int, VideoInput | SequenceInput] = {}
         self._sinks: list[Sink] = []
 
@@ -74,7 +75,7 @@ class VideoRun:
             elif (content := list_content(given)) is not None:
                 self._moving[index] = SequenceInput(index, given, content, wanted)
             else:
-                self._workflow.set_input(build_input(index, given, wanted), index, True)
+                self._still[index] = build_input(index, given, wanted)
 
     def _next_inputs(self) -> dict[int, Any] | None:
         """The next frame of every input that moves; None when the first of them has ended."""
@@ -85,9 +86,17 @@ class VideoRun:
             inputs[index] = value
         return inputs
 
-    def _run_frame(self, number: int, inputs: dict[int, Any], clock: VideoInput) -> None:
+    def _set_inputs(self, number: int, inputs: dict[int, Any]) -> None:
+        """All for the first frame, in their order: the engine crashes on a gap. Then those that have changed."""
+        if number == 0:
+            for _, value in sorted((self._still | inputs).items()):
+                self._workflow.add_input(value)
+            return
         for index, value in inputs.items():
-            self._workflow.set_input(value, index, number == 0)
+            self._workflow.set_input(value, index, False)
+
+    def _run_frame(self, number: int, inputs: dict[int, Any], clock: VideoInput) -> None:
+        self._set_inputs(number, inputs)
         self._workflow.clear_output_data()
         try:
             self._execute()

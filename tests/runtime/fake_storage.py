@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
-from tests.runtime.process import STORAGE_TOKEN as TOKEN
+from tests.runtime.process import STORAGE_TOKEN
 
 ORIGIN = "http://storage.test:8000"
 CHUNK = 1 << 20
@@ -57,9 +57,20 @@ class Storage(socketserver.ThreadingUnixStreamServer):
         self.in_hand = 0
         self.most_in_hand = 0
         self.gate: threading.Event | None = None
+        self.upload_gate: threading.Event | None = None
         self.sending = threading.Semaphore(0)
         self.guard = threading.Lock()
         super().__init__(str(self.socket_path), StorageHandler)
+
+    def hold_uploads(self) -> None:
+        """Let uploads wait for `release` before they are answered."""
+        self.upload_gate = threading.Event()
+
+    def release(self) -> None:
+        """Let everything go on."""
+        for gate in (self.gate, self.upload_gate):
+            if gate is not None:
+                gate.set()
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -138,6 +149,9 @@ class StorageHandler(BaseHTTPRequestHandler):
         if fault is not None:
             self.close_connection = True
             return
+        if self.server.upload_gate is not None:
+            self.server.sending.release()
+            self.server.upload_gate.wait(60)
         boundary = self.headers["Content-Type"].partition("boundary=")[2].encode()
         fields = {}
         for part in body.split(b"--" + boundary)[1:-1]:
@@ -156,7 +170,7 @@ class StorageHandler(BaseHTTPRequestHandler):
     def begin(self, method: str) -> Any:
         """Note the request, check the token; gives the fault that is due."""
         self.server.asked.append((method, self.path, self.headers["Range"]))
-        if self.headers["Authorization"] != f"Bearer {TOKEN}" or self.headers["Host"] != "storage.test:8000":
+        if self.headers["Authorization"] != f"Bearer {STORAGE_TOKEN}" or self.headers["Host"] != "storage.test:8000":
             return (401, {"code": "not_authenticated", "detail": "The token is not valid."})
         for index, (due, action) in enumerate(self.server.faults):
             if due in (method, f"{method} {self.path}"):
@@ -216,7 +230,6 @@ def run_storage() -> Iterator[Storage]:
         try:
             yield server
         finally:
-            if server.gate is not None:
-                server.gate.set()
+            server.release()
             server.shutdown()
             thread.join()

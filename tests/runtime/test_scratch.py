@@ -48,7 +48,7 @@ def test_room_is_taken_before_anything_is_written(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_told_and_nothing_is_written(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path)
-    with pytest.raises(DiskFull, match=r"it needs 1048576\.00 GB on the disk of this replica"):
+    with pytest.raises(DiskFull, match=r"1048576\.00 GB are needed on the disk of this replica"):
         scratch.claim(tmp_path / "file", 1 << 50)
     assert not (tmp_path / "file").exists()
     scratch.close()

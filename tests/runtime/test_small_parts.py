@@ -90,9 +90,12 @@ def test_the_inputs_that_tasks_expect_are_known_from_the_graph() -> None:
 
 def test_the_command_line_is_read_and_wrong_values_end_it(capsys: pytest.CaptureFixture[str]) -> None:
     required = ["--bundle", "b", "--socket", "s"]
-    settings = parse_arguments([*required, "--workers", "3", "--storage-origin", "http://x/", "--memory-mb", "512"])
+    settings = parse_arguments(
+        [*required, "--workers", "3", "--storage-origin", "http://x/", "--memory-mb", "512", "--storage-limit-mb", "7"]
+    )
     assert settings.bundle == Path.cwd() / "b"
     assert (settings.workers, settings.storage_origin, settings.memory_mb, settings.run_timeout) == (3, "http://x", 512, 900.0)
+    assert settings.storage_limit == 7 << 20
     for wrong in (["--workers", "0"], ["--run-timeout", "-1"]):
         with pytest.raises(SystemExit):
             parse_arguments([*required, *wrong])

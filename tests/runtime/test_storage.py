@@ -18,7 +18,8 @@ from runtime.storage.download import StoredObject, describe_object, download_obj
 from runtime.storage.inputs import file_name
 from runtime.storage.upload import upload_file
 from runtime.wire import SavedFile
-from tests.runtime.fake_storage import ORIGIN, TOKEN, Storage
+from tests.runtime.fake_storage import ORIGIN, Storage
+from tests.runtime.process import STORAGE_TOKEN
 
 CONTENT = os.urandom(3_000_000)
 NO_PAUSES = (0.0, 0.0, 0.0)
@@ -34,7 +35,7 @@ def url_of(uid: str) -> str:
     return f"{ORIGIN}/v1/objects/?uid={uid}"
 
 
-def fetch(storage: Storage, uid: str, folder: Path, token: str = TOKEN) -> bytes:
+def fetch(storage: Storage, uid: str, folder: Path, token: str = STORAGE_TOKEN) -> bytes:
     """Describe and download, as the runtime does."""
     connections, path = connect(storage), folder / "object"
     stored = describe_object(connections, url_of(uid), token)
@@ -47,7 +48,7 @@ def fetch(storage: Storage, uid: str, folder: Path, token: str = TOKEN) -> bytes
 def upload(storage: Storage, path: Path, *, archive: bool = False) -> bytes:
     """Upload, as the runtime does."""
     kind = "folder_path" if archive else "file_path"
-    return upload_file(connect(storage), SavedFile(0, str(path), kind, "text/csv", archive), TOKEN)
+    return upload_file(connect(storage), SavedFile(0, str(path), kind, "text/csv", archive), STORAGE_TOKEN)
 
 
 def test_an_object_is_fetched_with_the_callers_token(storage: Storage, tmp_path: Path) -> None:
@@ -126,7 +127,7 @@ def test_what_is_not_the_described_object_is_refused(storage: Storage, tmp_path:
 def test_a_storage_that_is_away_is_told(tmp_path: Path) -> None:
     connections = StorageConnections(tmp_path / "none.sock", ORIGIN, NO_PAUSES)
     with pytest.raises(StorageUnavailable, match="No such file or directory"):
-        describe_object(connections, url_of("1"), TOKEN)
+        describe_object(connections, url_of("1"), STORAGE_TOKEN)
 
 
 def test_a_file_is_stored_and_named(storage: Storage, tmp_path: Path) -> None:
@@ -153,7 +154,7 @@ def test_a_refused_upload_is_told_although_storage_stops_reading(storage: Storag
     path = tmp_path / "file"
     path.write_bytes(CONTENT * 5)
     storage.faults = [("POST", (413, {"code": "quota", "detail": "The project has 10 MB left."}))]
-    with pytest.raises(StorageRefused, match="it answered 413: The project has 10 MB left."):
+    with pytest.raises(StorageRefused, match=r"it answered 413: The project has 10 MB left\."):
         upload(storage, path)
     assert len(storage.asked) == 1
 
@@ -161,13 +162,13 @@ def test_a_refused_upload_is_told_although_storage_stops_reading(storage: Storag
 def test_closing_ends_a_transfer_at_once(storage: Storage, tmp_path: Path) -> None:
     uid, storage.gate = storage.add(CONTENT), threading.Event()
     connections = StorageConnections(storage.socket_path, ORIGIN)
-    stored = describe_object(connections, url_of(uid), TOKEN)
+    stored = describe_object(connections, url_of(uid), STORAGE_TOKEN)
     (tmp_path / "object").touch()
     raised: list[TransferFailed] = []
 
     def transfer() -> None:
         try:
-            download_object(connections, stored, TOKEN, tmp_path / "object")
+            download_object(connections, stored, STORAGE_TOKEN, tmp_path / "object")
         except TransferFailed as error:
             raised.append(error)
 
@@ -187,9 +188,9 @@ def test_a_large_object_takes_no_memory(storage: Storage, tmp_path: Path) -> Non
         with path.open("wb") as file:
             file.truncate(size)
     uid = storage.add(sparse)
-    stored = describe_object(connect(storage), url_of(uid), TOKEN)
+    stored = describe_object(connect(storage), url_of(uid), STORAGE_TOKEN)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    download_object(connect(storage), stored, TOKEN, target)
+    download_object(connect(storage), stored, STORAGE_TOKEN, target)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
     target.unlink()
 

@@ -16,12 +16,12 @@ import pytest
 
 from tests.pictures import COFFEE, COINS
 from tests.runtime.conftest import StartRuntime
-from tests.runtime.fake_storage import ORIGIN, TOKEN, Storage, reference
-from tests.runtime.process import RuntimeProcess, image_input, wait_until_gone
+from tests.runtime.fake_storage import ORIGIN, Storage, reference
+from tests.runtime.process import STORAGE_TOKEN, RuntimeProcess, image_input, wait_until_gone
 from tests.runtime.test_archives import zip_of
 
 Shared = Callable[[str], RuntimeProcess]
-HEADERS = {"X-Storage-Token": TOKEN}
+HEADERS = {"X-Storage-Token": STORAGE_TOKEN}
 
 
 def folder_input(storage: Storage, content: bytes = zip_of({"a.txt": b"1", "b/c.txt": b"22"}), **changes: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ def test_what_does_not_fit_the_disk_is_refused_before_it_is_fetched(stored_runti
     runtime = stored_runtime("files", "--storage-limit-mb", str(1 << 30))
     file = reference(storage.add(b"", size=1 << 49), "file_path")
     code, message = failing(runtime, [file, folder_input(storage)], "files")
-    assert (code, "it needs 524288.00 GB on the disk of this replica" in message) == ("disk_full", True)
+    assert (code, "524288.00 GB are needed on the disk of this replica" in message) == ("disk_full", True)
     assert not any("contents" in path for _, path, _ in storage.asked)
 
 

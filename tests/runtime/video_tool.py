@@ -11,7 +11,7 @@ import numpy as np
 
 def make(spec):
     """A video whose frame k has the brightness `levels[k]`, shown from `times[k]` (in `1/base` s)."""
-    with av.open(spec["path"], "w", format=spec.get("format")) as container:
+    with av.open(spec["path"], "w", options=spec.get("container", {})) as container:
         stream = container.add_stream(spec.get("codec", "libx264"), rate=Fraction(spec.get("rate", 25)), options=spec.get("options", {}))
         stream.width, stream.height, stream.pix_fmt = spec["width"], spec["height"], spec.get("pix_fmt", "yuv420p")
         times = spec.get("times")
