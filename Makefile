@@ -44,7 +44,7 @@ locks: ## resolve requirements/*.in again (needs uv)
 	@.venv/bin/python $(PIP) -r $< && touch $@ .venv/service.done
 
 runtime/.venv/done: requirements/runtime.txt requirements/engine.txt | .venv/bin/python
-	@echo "setup: runtime with the engine (about 660 MB)"
+	@echo "setup: runtime with the engine (about 760 MB)"
 	@$(PYTHON) -m venv runtime/.venv
 	@runtime/.venv/bin/python $(PIP) -r requirements/runtime.txt -r requirements/engine.txt && touch $@
 
