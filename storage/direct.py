@@ -19,9 +19,10 @@ from django.db import transaction
 from controlplane.common.clock import now
 from controlplane.common.errors import Conflict, InvalidInput, NotFound, SlipwayError, TooLarge
 from storage.access import StorageAccess
-from storage.bucket import Part, bucket, public_bucket
+from storage.bucket import Held, Part, bucket, public_bucket
 from storage.errors import (
     PartsGone,
+    WrongSize,
     no_upload,
     not_reachable,
     nothing_arrived,
@@ -211,19 +212,12 @@ def complete_single(upload: Upload) -> None:
 def complete_parts(upload: Upload, told: Sequence[Part] | None) -> None:
     """Join the parts and hand the object to a worker, which reads it."""
     try:
-        chosen = choose_parts(upload, bucket().parts(upload.key, upload.store_id), told)
-        bucket().join_parts(upload.key, upload.store_id, chosen)
-    except PartsGone:
-        # Joined already, by a call that broke off or runs beside this one; otherwise there is nothing at the key.
-        pass
-    try:
-        held = bucket().look(upload.key)
+        held = joined_parts(upload, told)
         if held.size != upload.size:
             raise wrong_size(upload.size, held.size)
-    except (NotFound, InvalidInput) as error:
-        refusal = parts_gone() if isinstance(error, NotFound) else error
-        if fail_upload(upload, refusal):
-            raise refusal from error
+    except (PartsGone, WrongSize) as error:
+        if fail_upload(upload, error):
+            raise
         return
     with transaction.atomic():
         # Due at once: `expires_at` of an upload that is verified is the end of a worker's lease.
@@ -231,6 +225,20 @@ def complete_parts(upload: Upload, told: Sequence[Part] | None) -> None:
         rows = Upload.objects.filter(pk=upload.pk, state=UploadState.OPEN)
         if rows.update(state=UploadState.VERIFYING, expires_at=moment, updated_at=moment):
             verify_soon(upload.pk)
+
+
+def joined_parts(upload: Upload, told: Sequence[Part] | None) -> Held:
+    """Return the object that the parts make. Raises as `choose_parts`, and `PartsGone` when the store has neither them nor the object."""
+    refusal: SlipwayError = parts_gone()
+    try:
+        bucket().join_parts(upload.key, upload.store_id, choose_parts(upload, bucket().parts(upload.key, upload.store_id), told))
+    except SlipwayError as error:
+        # A call that broke off has joined them, or one beside this just does: parts vanish one by one once the object is there.
+        refusal = error
+    try:
+        return bucket().look(upload.key)
+    except NotFound:
+        raise refusal from None
 
 
 def fail_upload(upload: Upload, error: SlipwayError) -> bool:

@@ -120,9 +120,13 @@ def wrong_hash(told: str, found: str) -> InvalidInput:
     )
 
 
-def wrong_size(told: int, found: int) -> InvalidInput:
+class WrongSize(InvalidInput):
+    """There are more or fewer bytes than announced."""
+
+
+def wrong_size(told: int, found: int) -> WrongSize:
     """Return the refusal of more or fewer bytes than announced."""
-    return InvalidInput(
+    return WrongSize(
         "wrong_size",
         f"{found} bytes arrived, {told} were announced. Nothing was stored; send them again.",
         fields={"size": [f"is {found}"]},
