@@ -1,5 +1,7 @@
 """The inputs in the body of a run: what they are, whether the workflow takes them, and where they lie."""
 
+import base64
+
 import msgspec
 
 from runtime.data_types import JSON_TYPES, WRAPPED_JSON, fits
@@ -49,6 +51,23 @@ def check_access(where: str, settings: Settings, token: str | None) -> None:
             f"{where} needs project storage, and the request's token does not give access to it: get one with "
             f"GET {settings.storage_origin}/v1/projects/jwt/?endpoint=<this endpoint>&storage=true",
         )
+
+
+def check_may_save(where: str, token: str | None) -> None:
+    """Raises InvalidRun for a token that says of itself that it only reads, before a long run for nothing; storage checks all others."""
+    try:
+        payload = (token or "").split(".")[1]
+        scopes = msgspec.json.decode(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)), type=_Claims).scope.split()
+    except (ValueError, IndexError):
+        return
+    if "storage:read" in scopes and "storage" not in scopes:
+        raise InvalidRun(
+            "read_only_token", f"{where} is saved in project storage, and the request's token may only read it: get one with &storage=true"
+        )
+
+
+class _Claims(msgspec.Struct):
+    scope: str = ""
 
 
 def read_input(where: str, item: dict[str, msgspec.Raw], expected: set[str] | None) -> JobInput | StorageReference:

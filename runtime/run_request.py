@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from runtime.errors import InvalidRun, RequestRefused
-from runtime.run_inputs import StorageReference, check_access, read_input
+from runtime.run_inputs import StorageReference, check_access, check_may_save, read_input
 from runtime.settings import Settings
 from runtime.wire import Job, JobInput, JobOutput
 from runtime.workflow import Workflow, WorkflowTask
@@ -61,12 +61,15 @@ def check_run(run: str, body: bytes, *, workflow: Workflow, settings: Settings, 
         raise InvalidRun("missing_input", f"the workflow takes {len(expected)} input(s), {len(parsed.inputs)} given")
     if any(output.save for output in checked.job.outputs):
         check_access("save_temporary", settings, storage_token)
+        check_may_save("what has save_temporary", storage_token)
     for index, item in enumerate(parsed.inputs):
         given = read_input(f"inputs[{index}]", item, expected[index] if index < len(expected) else None)
         if isinstance(given, JobInput):
             checked.job.inputs.append(given)
         elif index < len(expected):
             given.check(f"inputs[{index}]", settings, storage_token)
+            if given.kind == "VIDEO" and checked.job.outputs:
+                check_may_save("what comes of a video", storage_token)
             checked.downloads[index] = given
             checked.job.inputs.append(JobInput(given.kind))
     return checked

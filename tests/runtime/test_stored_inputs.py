@@ -8,6 +8,7 @@ import os
 import threading
 import uuid
 import zipfile
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from tests.runtime.test_archives import zip_of
 
 Shared = Callable[[str], RuntimeProcess]
 HEADERS = {"X-Storage-Token": STORAGE_TOKEN}
+# A token as the control plane makes them: here, only what it says of itself matters.
+READING = {"X-Storage-Token": "e30." + b64encode(json.dumps({"scope": "consume storage:read"}).encode()).decode().rstrip("=") + ".c2ln"}
 
 
 def folder_input(storage: Storage, content: bytes = zip_of({"a.txt": b"1", "b/c.txt": b"22"}), **changes: Any) -> dict[str, Any]:
@@ -110,6 +113,8 @@ def test_what_can_be_known_before_is_refused_at_once(stored_runtime: StartRuntim
     assert (status, code) == (422, "no_storage_token")
     assert f"GET {ORIGIN}/v1/projects/jwt/?endpoint=<this endpoint>&storage=true" in detail
     assert refused(image_input(COINS), {}, save_temporary=True)[:2] == (422, "no_storage_token")
+    assert refused(image_input(COINS), READING, save_temporary=True)[:2] == (422, "read_only_token")
+    assert refused(reference("1", "video"), READING)[:2] == (422, "read_only_token")
     assert refused(elsewhere, HEADERS)[:2] == (422, "wrong_storage")
     assert refused(spaced, HEADERS)[:2] == (422, "invalid_input")
     assert refused(reference("1", "sound"), HEADERS)[:2] == (422, "invalid_input")
