@@ -29,6 +29,7 @@ SETTINGS = (
         "DATABASE_URL",
         "REDIS_URL",
         "S3_ENDPOINT_URL",
+        "S3_PUBLIC_URL",
         "S3_ACCESS_KEY",
         "S3_SECRET_KEY",
         "S3_BUCKET",

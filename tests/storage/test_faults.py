@@ -98,7 +98,7 @@ def test_only_so_many_objects_are_kept(caller, settings):
 
 
 STEPS = [
-    (uploads.Upload.objects, "create"),
+    (Upload.objects, "create"),
     (Bucket, "begin_parts"),
     (Bucket, "put_part"),
     (Bucket, "join_parts"),
@@ -153,7 +153,7 @@ def test_a_failed_upload_over_an_object_keeps_the_object(access, monkeypatch):
 
 def test_an_upload_that_was_given_up_makes_no_object(access, monkeypatch):
     before = traces()
-    plain = services.finish_upload
+    plain = uploads.finish_upload
 
     def too_late(upload: Upload, **told: Any) -> StoredObject:
         uploads.abandon_upload(upload)
