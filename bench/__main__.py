@@ -17,7 +17,7 @@ FOLDER = ROOT / ".demo" / "bench"
 
 
 def main() -> None:
-    """Measure the whole service, then the gateway alone against its goals and a comparable server."""
+    """Measure the whole service, then gateway and storage alone against their goals and beside comparable servers and clients."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     home = FOLDER / "home"
     home.mkdir(parents=True)
@@ -28,7 +28,8 @@ def main() -> None:
             figures = main_job_figures(journey)
     print_figures(figures)
     say()
-    subprocess.run([sys.executable, "-m", "bench.gateway_overhead"], cwd=ROOT, check=True)
+    for alone in ("bench.gateway_overhead", "bench.storage"):
+        subprocess.run([sys.executable, "-m", alone], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":
