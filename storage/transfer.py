@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import queue
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import timedelta
 
 from controlplane.common.errors import TooLarge
 from storage.bucket import MOST_PARTS, SMALLEST_PART, Part, bucket
-from storage.errors import busy, too_long_for_stream
+from storage.errors import too_long_for_stream
 from storage.models import Upload
 from storage.uploads import keep_alive
 
@@ -22,22 +20,6 @@ SENT_AT_ONCE = 2
 # A stream that says nothing for LIFE is dead; while it lives it says so each BEAT seconds.
 LIFE = timedelta(seconds=120)
 BEAT_SECONDS = 20.0
-# Uploads at a time in one process: each has a thread of the server and up to 10 MiB. Others wait, then they are told to come again.
-AT_ONCE = 24
-WAIT_SECONDS = 15.0
-
-_running = threading.BoundedSemaphore(AT_ONCE)
-
-
-@contextmanager
-def upload_slot() -> Iterator[None]:
-    """Hold one of the places for uploads. Raises `Unavailable` when none gets free."""
-    if not _running.acquire(timeout=WAIT_SECONDS):
-        raise busy()
-    try:
-        yield
-    finally:
-        _running.release()
 
 
 class Transfer:

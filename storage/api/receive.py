@@ -20,7 +20,7 @@ from storage.form import UploadForm, plain_fields
 from storage.media import checked_content_type
 from storage.models import StoredObject
 from storage.services import check_target, copy_object, store_stream
-from storage.transfer import upload_slot
+from storage.slots import upload_slots
 from storage.uploads import Wanted
 
 TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
@@ -28,7 +28,7 @@ TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 
 def receive(request: Request, access: StorageAccess, path: str | None, *, overwrite: bool) -> StoredObject:
     """Store what a request brings, or copy what it names. Raises as `storage.services`; the rest of a refused body is read, for a while."""
-    with upload_slot(), BodyReader(body_of(request)) as body:
+    with upload_slots.hold(access.project_id), BodyReader(body_of(request)) as body:
         try:
             check_target(access, path, overwrite=overwrite)
             content_type = str(request.META.get("CONTENT_TYPE", ""))
