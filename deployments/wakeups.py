@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from controlplane.celery import app
+from controlplane.common.hints import send_task
 
 
 def wake_on_commit(pk: UUID) -> None:
@@ -21,4 +21,4 @@ def wake_on_commit(pk: UUID) -> None:
 
 def send_wakeup(pk: UUID, *, delay: float = 0.0) -> None:
     """Ask a worker to look at the deployment in `delay` seconds; expires soon, so that hints never pile up."""
-    app.send_task("deployments.reconcile", args=[str(pk)], countdown=delay or None, expires=delay + 10, retry=False)
+    send_task("deployments.reconcile", [str(pk)], countdown=delay or None, expires=delay + 10, retry=False)

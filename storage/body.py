@@ -11,7 +11,7 @@ from typing import Protocol
 from storage.errors import client_silent
 
 CHUNK = 64 * 1024
-AHEAD = 16
+AHEAD = 8
 SILENCE_SECONDS = 30.0
 # Bytes and seconds that are spent on reading what is refused anyway, so that the client comes to read why.
 DRAINED_BYTES = 64 * 1024 * 1024
@@ -26,7 +26,7 @@ class Readable(Protocol):
 
 
 class BodyReader:
-    """Iterates over a body in chunks of at most 64 KiB, with 1 MiB read ahead. Use it as a context manager."""
+    """Iterates over a body in chunks of at most 64 KiB, with half a MiB read ahead. Use it as a context manager."""
 
     def __init__(self, stream: Readable, *, silence: float = SILENCE_SECONDS) -> None:
         self._stream = stream

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from controlplane.celery import app
+from controlplane.common.hints import send_task
 
 
 def remove_soon() -> None:
@@ -26,9 +26,9 @@ def verify_soon(pk: UUID) -> None:
 
 def send_sweep() -> None:
     """Ask for a sweep; expires soon, so that hints never pile up."""
-    app.send_task("storage.sweep", expires=15, retry=False)
+    send_task("storage.sweep", expires=15, retry=False)
 
 
 def send_verify(pk: UUID) -> None:
     """Ask for one upload to be verified. Who comes second finds it taken."""
-    app.send_task("storage.verify_upload", args=[str(pk)], expires=60, retry=False)
+    send_task("storage.verify_upload", [str(pk)], expires=60, retry=False)

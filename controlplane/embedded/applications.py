@@ -12,8 +12,9 @@ from controlplane.embedded.probes import log_says, socket_answers, web_answers
 from controlplane.embedded.service import Probe, Program, Service, alive
 from controlplane.embedded.spawn import log_path
 
-# Large buffers go back to the system when they are free, and threads share their heaps: 10 % of the memory of a process that passes files.
-FLAT_MEMORY = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "262144"}
+# Large buffers go back to the system when they are free, and threads share one heap: 10 % of the memory of a process that passes files.
+FLAT_BUFFERS = ("--http1-buffer-size", "65536")
+FLAT_MEMORY = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "262144"}
 
 
 def initial_step(environment: Mapping[str, str]) -> Program:
@@ -56,7 +57,7 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
 
 def granian_words(port: int, *, workers: str) -> list[str]:
     """One worker process is enough for one machine's people; WEB_WORKERS raises it. A thread for each upload, and some that stay free."""
-    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "32", "--no-ws"]
+    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "32", "--no-ws", *FLAT_BUFFERS]
     lifetime = ["--respawn-failed-workers", "--workers-kill-timeout", "8"]
     return ["-m", "granian", "--interface", "wsgi", *listen, *lifetime, "controlplane.wsgi:application"]
 

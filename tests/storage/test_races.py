@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def no_hints(monkeypatch):
     """Keep hints out of the broker."""
-    monkeypatch.setattr("storage.wakeups.app.send_task", lambda *_, **__: None)
+    monkeypatch.setattr("storage.wakeups.send_task", lambda *_, **__: None)
 
 
 def at_once(*calls: Callable[[], object]) -> list[object]:

@@ -16,7 +16,7 @@ from tests.storage.uploading import PICTURE, begin, complete, send, state
 def sent(monkeypatch):
     """Tasks that are sent, by name and arguments."""
     found: list[tuple[str, list[str]]] = []
-    monkeypatch.setattr("storage.wakeups.app.send_task", lambda name, args=(), **_: found.append((name, list(args))))
+    monkeypatch.setattr("storage.wakeups.send_task", lambda name, args=(), **_: found.append((name, list(args))))
     return found
 
 
@@ -57,7 +57,7 @@ def test_a_hint_that_cannot_be_sent_harms_nothing(quay, monkeypatch):
     def no_broker(*_, **__):
         raise ConnectionError("no broker")
 
-    monkeypatch.setattr("storage.wakeups.app.send_task", no_broker)
+    monkeypatch.setattr("storage.wakeups.send_task", no_broker)
     upload = begin(quay, PICTURE, "multipart", path="one.png")
     send(upload, PICTURE)
     assert complete(quay, upload).status_code == 202
