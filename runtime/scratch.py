@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 from runtime.errors import DiskFull
+from runtime.log import write_log
+from runtime.removal import remove_tree
 
 PREFIX = "runtime-"
 LOCK = "lock"
@@ -42,7 +44,7 @@ class Scratch:
     def remove(self, folder: Path) -> None:
         """Remove a run's folder, also when something still writes into it for a moment."""
         for _ in range(3):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             if not folder.exists():
                 return
 
@@ -70,15 +72,24 @@ class Scratch:
 
 
 def remove_leftovers(base: Path) -> None:
-    """Remove the folders of processes that died without doing so."""
+    """Remove the folders of processes that died without doing so. One that can't be removed stays: no start fails for it."""
     for folder in base.glob(f"{PREFIX}*"):
-        if not (folder / LOCK).is_file():
-            continue
         try:
-            descriptor = _take_lock(folder)
-        except OSError:
-            continue  # its owner lives
-        shutil.rmtree(folder, ignore_errors=True)
+            _remove_if_dead(folder)
+        except Exception as error:
+            write_log("WARNING", f"what an earlier process left in {folder} can't be removed: {type(error).__name__}: {error}")
+
+
+def _remove_if_dead(folder: Path) -> None:
+    if not (folder / LOCK).is_file():
+        return
+    try:
+        descriptor = _take_lock(folder)
+    except BlockingIOError:
+        return  # its owner lives
+    try:
+        remove_tree(folder)
+    finally:
         os.close(descriptor)
 
 

@@ -112,27 +112,40 @@ class Service:
         return run
 
     async def _run_with_storage(self, run: Run, checked: CheckedRun, token: str) -> None:
-        """Inputs in, the run, results out. A worker is held in between only, and the folder is gone before the answer is given."""
-        scratch, transfers = self._scratch, self._transfers
-        if scratch is None or transfers is None:
-            return
-        outcome = Outcome(run.uuid, 0.0, None, None)
-        folder = scratch.folder / run.uuid
+        """A run that is in hand always gets its answer, whatever happens."""
+        outcome = Outcome(run.uuid, 0.0, None, Failure("runtime_failed", "The runtime failed on this run, its log says why."))
         try:
-            folder = scratch.make(run.uuid)
+            if self._scratch is not None and self._transfers is not None:
+                outcome = await self._fetch_run_save(checked, token, self._scratch, self._transfers)
+        finally:
+            self._finish(run, outcome)
+
+    async def _fetch_run_save(self, checked: CheckedRun, token: str, scratch: Scratch, transfers: Transfers) -> Outcome:
+        """Inputs in, the run, results out. A worker is held in between only, and the folder is gone before the answer is given."""
+        run = checked.job.run
+        outcome = Outcome(run, 0.0, None, None)
+        try:
+            folder = scratch.make(run)
             checked.job.folder = str(folder)
             await transfers.fetch(checked.job, checked.downloads, token, folder)
             outcome = await self._execute(checked.job)
             outcome = await transfers.save(outcome, token)
         except TransferFailed as error:
-            outcome = Outcome(run.uuid, outcome.duration_ms, None, Failure(error.code, str(error)))
+            outcome = Outcome(run, outcome.duration_ms, None, Failure(error.code, str(error)))
         except Exception as error:
-            write_log("ERROR", "the runtime failed on a run with storage", run=run.uuid, traceback=traceback.format_exc())
+            write_log("ERROR", "the runtime failed on a run with storage", run=run, traceback=traceback.format_exc())
             failure = Failure("runtime_failed", f"The runtime failed on this run, its log says why: {type(error).__name__}")
-            outcome = Outcome(run.uuid, outcome.duration_ms, None, failure)
+            outcome = Outcome(run, outcome.duration_ms, None, failure)
         finally:
-            await asyncio.to_thread(scratch.remove, folder)
-        self._finish(run, outcome)
+            await self._remove_folder(scratch, run)
+        return outcome
+
+    async def _remove_folder(self, scratch: Scratch, run: str) -> None:
+        """What can't be removed takes no result away."""
+        try:
+            await asyncio.to_thread(scratch.remove, scratch.folder / run)
+        except Exception:
+            write_log("ERROR", "the folder of a run can't be removed", run=run, traceback=traceback.format_exc())
 
     async def _execute(self, job: Job) -> Outcome:
         ended: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

@@ -12,6 +12,9 @@ from pathlib import Path, PurePosixPath
 from runtime.errors import InputTooLarge, UnusableObject
 
 ENTRY_LIMIT = 100_000
+FOLDER_BYTES = 4096
+SEGMENT_LIMIT = 64
+PATH_BYTES = 1024
 DIRECTORY_LIMIT = 16 * 1024 * 1024
 BOMB_BYTES = 64 * 1024 * 1024
 BOMB_RATIO = 250
@@ -77,7 +80,11 @@ def _check_entry(entry: zipfile.ZipInfo) -> None:
     path = PurePosixPath(entry.filename)
     mode = entry.external_attr >> 16
     reason = None
-    if path.is_absolute() or ".." in path.parts or ".." in entry.filename.replace("\\", "/").split("/"):
+    if len(entry.filename.encode("utf-8", "surrogateescape")) > PATH_BYTES:
+        reason = f"has a path of more than {PATH_BYTES} bytes"
+    elif len(path.parts) > SEGMENT_LIMIT:
+        reason = f"lies more than {SEGMENT_LIMIT} folders deep"
+    elif path.is_absolute() or ".." in path.parts or ".." in entry.filename.replace("\\", "/").split("/"):
         reason = "leads outside of the folder"
     elif not path.parts:
         reason = "has no name"

@@ -91,6 +91,8 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "damaged": (damaged, "can't be unpacked"),
     "lying": (lying, "can't be unpacked"),
     "file as folder": (below_a_file, "can't be written"),
+    "too deep": (lambda: zip_of({"a/" * 64 + "b": b"1"}), "lies more than 64 folders deep"),
+    "path too long": (lambda: zip_of({"/".join(["ä" * 100] * 6): b"1"}), "has a path of more than 1024 bytes"),
     "name too long": (lambda: zip_of({"a" * 300: b"1"}), "can't be written"),
 }
 
@@ -121,6 +123,14 @@ def test_a_folder_is_unpacked_with_its_empty_folders(tmp_path: Path) -> None:
     found = {item.relative_to(tmp_path / "folder").as_posix() for item in (tmp_path / "folder").rglob("*")}
     assert found == {"a", "a/b", "a/b/ä.txt", "c.bin", "d"}
     assert (tmp_path / "folder/a/b/ä.txt").read_bytes() == b"hello"
+
+
+def test_a_folder_may_be_as_deep_as_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(zip_of({"a/" * 63 + "b": b"1"}))
+    unpacked_size(path, LIMIT)
+    unpack(path, tmp_path / "folder")
+    assert tmp_path.joinpath("folder", *["a"] * 63, "b").read_bytes() == b"1"
 
 
 def test_an_archive_that_unpacks_to_more_than_allowed_is_refused(tmp_path: Path) -> None:

@@ -178,6 +178,13 @@ def test_a_bad_archive_is_refused(stored_runtime: StartRuntime, storage: Storage
     assert runtime.stored_run([file, folder_input(storage)], "files")["state"] == "SUCCESS"
 
 
+def test_a_deep_archive_is_refused_and_the_run_has_its_answer(stored_runtime: StartRuntime, storage: Storage) -> None:
+    runtime = stored_runtime("files")
+    deep = folder_input(storage, zip_of({"a/" * depth + "f": b"x" for depth in (400, 500, 800, 1600)}))
+    code, message = failing(runtime, [reference(storage.add(b""), "file_path"), deep], "files")
+    assert (code, "lies more than 64 folders deep" in message) == ("invalid_input", True)
+
+
 def test_a_folder_that_is_no_archive_is_told(stored_runtime: StartRuntime, storage: Storage) -> None:
     file = reference(storage.add(b"hello", "text/plain"), "file_path")
     folder = reference(storage.add(b"hello", "text/plain"), "folder_path")

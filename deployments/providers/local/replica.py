@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from deployments.providers.local.limits import Cage, Limits
 from deployments.providers.local.logfile import LogWriter
 from deployments.providers.local.probe import get_health
 from deployments.providers.local.relay import Relay
+from deployments.providers.local.removal import remove_tree
 from deployments.providers.local.sandbox import launch_command
 
 DRAIN_SECONDS = 25.0
@@ -156,7 +156,7 @@ class Replica:
         """Make the private folder of sockets and HOME, owned by the runtime's user; what a former process left is cleared."""
         self.socket.unlink(missing_ok=True)
         home = self.folder / "home"
-        shutil.rmtree(home, ignore_errors=True)
+        remove_tree(home)
         home.mkdir(parents=True)
         for path in (self.folder, home):
             path.chmod(0o700)
@@ -257,7 +257,7 @@ class Replica:
                         await self.process.wait()
             self.task.cancel()
             await asyncio.wait({self.task})
-        shutil.rmtree(self.folder, ignore_errors=True)
+        await asyncio.to_thread(remove_tree, self.folder)
         self.log.close()
 
 
