@@ -76,6 +76,7 @@ S3_PUBLIC_URL = env("S3_PUBLIC_URL", default="").rstrip("/")
 STORAGE_PROJECT_QUOTA = env.int("STORAGE_PROJECT_QUOTA", default=10 * 1024**3)
 STORAGE_MAX_OBJECTS = env.int("STORAGE_MAX_OBJECTS", default=1_000_000)
 STORAGE_TEMPORARY_LIFE = timedelta(seconds=env.int("STORAGE_TEMPORARY_LIFE", default=3600))
+STORAGE_SILENCE = env.float("STORAGE_SILENCE", default=30)
 STORAGE_DIRECT_LIFE = timedelta(seconds=env.int("STORAGE_DIRECT_LIFE", default=24 * 3600))
 
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))

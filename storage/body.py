@@ -12,10 +12,11 @@ from storage.errors import client_silent
 
 CHUNK = 64 * 1024
 AHEAD = 8
-SILENCE_SECONDS = 30.0
 # Bytes and seconds that are spent on reading what is refused anyway, so that the client comes to read why.
 DRAINED_BYTES = 64 * 1024 * 1024
 DRAINED_SECONDS = 5.0
+# A thread that is told to stop while chunks come ends with the next one.
+LAST_CHUNK_SECONDS = 1.0
 
 
 class Readable(Protocol):
@@ -28,7 +29,7 @@ class Readable(Protocol):
 class BodyReader:
     """Iterates over a body in chunks of at most 64 KiB, with half a MiB read ahead. Use it as a context manager."""
 
-    def __init__(self, stream: Readable, *, silence: float = SILENCE_SECONDS) -> None:
+    def __init__(self, stream: Readable, *, silence: float) -> None:
         self._stream = stream
         self._silence = silence
         self._chunks: queue.Queue[bytes | Exception] = queue.Queue(AHEAD)
@@ -42,7 +43,25 @@ class BodyReader:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Read no more than the chunk that is on its way, and wait a moment for it."""
         self._stopped.set()
+        self._thread.join(LAST_CHUNK_SECONDS)
+
+    @property
+    def is_reading(self) -> bool:
+        """Tell whether the thread still waits for the client.
+
+        Granian (2.8) stops serving anyone when a request ends while its body is being read: then the request must not end yet.
+        """
+        return self._thread.is_alive()
+
+    def wait_for_end(self) -> None:
+        """Return when the client has sent something, or has gone."""
+        self._stopped.set()
+        self._thread.join()
 
     def __iter__(self) -> Iterator[bytes]:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,16 +19,19 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import parse_http_date_safe
 
 from controlplane.common.clock import now
+from controlplane.common.errors import NotFound
 from storage.bucket import bucket
+from storage.errors import bytes_lost
 from storage.media import POLICY, disposition
 from storage.models import StoredObject
 from storage.paths import file_name
+from storage.slots import download_slots
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 256 * 1024
 RETRIES = 3
-RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
+RANGE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 SIGNER = Signer(salt="storage.delivery")
 
 
@@ -62,19 +66,19 @@ def _route() -> str:
 def signed_delivery_url(stored: StoredObject, expire_at: datetime) -> str:
     """Return an address at which anyone gets the object until then, from this service."""
     expires = int(expire_at.timestamp())
-    return f"{delivery_url(stored.pk)}?{urlencode({'expires': expires, 'signature': signature(stored.pk, expires)})}"
+    return f"{delivery_url(stored.pk)}?{urlencode({'expires': expires, 'signature': signature(stored, expires)})}"
 
 
-def signature(object_id: UUID, expires: int) -> str:
-    """Return what proves that we gave out the address."""
-    return SIGNER.signature(f"{object_id}:{expires}")
+def signature(stored: StoredObject, expires: int) -> str:
+    """Return what proves that we gave out the address, for the bytes as they are now."""
+    return SIGNER.signature(f"{stored.pk}:{stored.key}:{expires}")
 
 
-def signature_holds(object_id: UUID, expires: str, given: str) -> bool:
-    """Tell whether an address is ours and not over."""
+def signature_holds(stored: StoredObject, expires: str, given: str) -> bool:
+    """Tell whether an address is ours, for these very bytes, and not over."""
     if not re.fullmatch(r"[0-9]{1,11}", expires) or int(expires) <= now().timestamp():
         return False
-    return constant_time_compare(given, signature(object_id, int(expires)))
+    return constant_time_compare(given.encode(), signature(stored, int(expires)).encode())
 
 
 def etag_of(stored: StoredObject) -> str:
@@ -128,7 +132,21 @@ def headers_of(stored: StoredObject) -> dict[str, str]:
 
 def stream_of(stored: StoredObject, span: Span) -> ObjectStream:
     """Return the bytes in chunks; close it. The store is asked before the first one is taken: raises `NotFound`, `Unavailable`."""
-    return ObjectStream(stored.key, span)
+    return ObjectStream(stored.key, span, ExitStack())
+
+
+def deliver(stored: StoredObject, span: Span) -> ObjectStream:
+    """Return the bytes for somebody who reads at a pace of their own: they hold a place until the stream is closed. Raises as `stream_of`."""
+    held = ExitStack()
+    held.enter_context(download_slots.hold(stored.project_id))
+    try:
+        return ObjectStream(stored.key, span, held)
+    except NotFound as error:
+        held.close()
+        raise bytes_lost(stored.pk) from error
+    except BaseException:
+        held.close()
+        raise
 
 
 class ObjectStream:
@@ -137,8 +155,9 @@ class ObjectStream:
     After some failures the error comes through: the connection to the client then breaks too, which tells it that bytes are missing.
     """
 
-    def __init__(self, key: str, span: Span) -> None:
+    def __init__(self, key: str, span: Span, held: ExitStack) -> None:
         self._key = key
+        self._held = held
         self._at, self._last = span.first, span.last
         self._failures = 0
         self._stream = bucket().open(key, span.first, span.last) if span.length > 0 else None
@@ -160,7 +179,11 @@ class ObjectStream:
         raise StopIteration
 
     def close(self) -> None:
-        """Give the connection to the store back."""
+        """Give the connection to the store and the place back."""
+        self._drop()
+        self._held.close()
+
+    def _drop(self) -> None:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -171,7 +194,7 @@ class ObjectStream:
         raise EOFError("the store ended the stream early")
 
     def _open_again(self, error: Exception) -> None:
-        self.close()
+        self._drop()
         self._failures += 1
         logger.warning("reading %s broke off at byte %d: %s", self._key, self._at, error)
         if self._failures > RETRIES:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from controlplane.common.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from uuid import UUID
+
+from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, TooLarge, Unavailable
 
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
 
@@ -42,6 +44,18 @@ def too_many_objects(limit: int) -> TooLarge:
 def no_object(what: str) -> NotFound:
     """Return the answer for an object that is not there, or not for this caller."""
     return NotFound("not_found", f"This project's storage has no object {what}.")
+
+
+def bytes_lost(uid: UUID) -> NotFound:
+    """Return the answer for an object that the database has and the store has not."""
+    return NotFound(
+        "bytes_lost", f"The bytes of the object {uid} are lost. Upload it again, and tell the operator: 'storage_check' finds such objects."
+    )
+
+
+def link_over() -> NotAuthenticated:
+    """Return the refusal of a signed address."""
+    return NotAuthenticated("link_over", "This link has ended, is not whole, or is for bytes that were replaced. Ask for a new one.")
 
 
 def no_upload() -> NotFound:
@@ -133,11 +147,13 @@ def wrong_size(told: int, found: int) -> WrongSize:
     )
 
 
-def busy() -> Unavailable:
-    """Return the refusal while as many uploads run as this process takes."""
-    return Unavailable(
-        "uploads_busy", "Too many uploads are under way here. Try again in a moment, or upload directly to the store: POST /v1/uploads/."
-    )
+def busy(what: str) -> Unavailable:
+    """Return the refusal while as many uploads (or downloads) run as this process takes."""
+    instead = {
+        "uploads": "upload directly to the store: POST /v1/uploads/",
+        "downloads": "download from the store: PUT /v1/presigned-urls/download/{uid}",
+    }[what]
+    return Unavailable(f"{what}_busy", f"Too many {what} are under way here. Try again in a moment, or {instead}.")
 
 
 def not_a_form() -> InvalidInput:

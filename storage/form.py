@@ -41,6 +41,7 @@ class UploadForm:
             self._parser = PushMultipartParser(options["boundary"], max_segment_count=MOST_PARTS, max_header_size=4096)
         except MultipartError as error:
             raise broken(error) from error
+        self.closing_bytes = len(options["boundary"]) + len("\r\n----\r\n")
         self._events = self._parse()
         self._file_seen = False
 

@@ -10,10 +10,10 @@ from storage.models import CONTENT_TYPE_LENGTH
 
 DEFAULT = "application/octet-stream"
 WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-RULE = re.compile(rf'{WORD}/{WORD}(?:[ \t]*;[ \t]*{WORD}=(?:{WORD}|"[^"\\\x00-\x1f\x7f-\xff]*"))*')
+RULE = re.compile(rf'{WORD}/{WORD}(?:[ \t]*;[ \t]*{WORD}=(?:{WORD}|"[^"\\\x00-\x1f\x7f-\U0010ffff]*"))*')
 # Shown by a browser without running anything of theirs. All else, SVG, HTML, XML and PDF among it, is saved to disk.
 SHOWN = re.compile(r"image/(?:png|jpeg|gif|webp|avif|bmp|tiff)|video/[\w.+-]+|audio/[\w.+-]+|text/plain|application/json", re.ASCII)
-# Scripts and documents that run scripts: sent as what they are not, too, where headers cannot say `nosniff`.
+# Whatever is shown in place runs nothing and embeds nothing.
 POLICY = "default-src 'none'; sandbox; frame-ancestors 'self'"
 
 

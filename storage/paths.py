@@ -7,17 +7,20 @@ import unicodedata
 from controlplane.common.errors import InvalidInput
 from storage.models import PATH_LENGTH
 
+# A name that reads backwards hides its suffix.
+TURNING = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
 
 def checked_path(path: str) -> str:
     """Return a path that an object can have. Raises `InvalidInput`.
 
     1 to 1024 characters of any script (2048 bytes, what an index takes), spaces included; segments parted by single slashes, none of them `.` or `..`; no control
-    characters, no backslash (it parts segments on other systems).
+    characters, no marks of direction, no backslash (it parts segments on other systems).
     """
     if not path or len(path) > PATH_LENGTH or len(path.encode("utf-8", "replace")) > 2 * PATH_LENGTH:
         raise refused(f"a path has 1 to {PATH_LENGTH} characters, {2 * PATH_LENGTH} bytes in UTF-8 at most")
-    if any(unicodedata.category(character) in ("Cc", "Cs") or character == "\\" for character in path):
-        raise refused("control characters and backslashes are not allowed")
+    if any(unicodedata.category(character) in ("Cc", "Cs") or character in "\\" + TURNING for character in path):
+        raise refused("control characters, marks that turn the direction of writing, and backslashes are not allowed")
     segments = path.split("/")
     if path.endswith("/"):
         raise refused("a path ends in a file's name, not in '/'")

@@ -1,4 +1,4 @@
-"""Places for uploads in one process: each holds a thread of the server, which must have some left for everything else."""
+"""Places for uploads and downloads in one process: each holds a thread of the server, which must have some left for everything else."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from uuid import UUID
 
 from storage.errors import busy
 
-# Of the 32 threads that serve requests (controlplane/embedded/applications.py, deploy/Dockerfile).
-AT_ONCE = 24
-FOR_ONE_PROJECT = 16
-# Uploads of a burst wait for each other, as long as places keep getting free; behind uploads that stand still nobody waits.
+# Of each kind, of the 56 threads that serve requests (controlplane/embedded/applications.py, deploy/Dockerfile).
+AT_ONCE = 20
+FOR_ONE_PROJECT = 12
+# What comes in a burst waits for each other, as long as places keep getting free; behind what stands still nobody waits.
 LONGEST_WAIT = 15.0
 LONGEST_STANDSTILL = 2.0
 
 
-class UploadSlots:
+class Slots:
     """`hold` gives a place or raises `Unavailable`; no project takes them all."""
 
-    def __init__(self, *, most: int = AT_ONCE, share: int = FOR_ONE_PROJECT, standstill: float = LONGEST_STANDSTILL) -> None:
+    def __init__(self, what: str, *, most: int = AT_ONCE, share: int = FOR_ONE_PROJECT, standstill: float = LONGEST_STANDSTILL) -> None:
+        self._what = what
         self._most = most
         self._share = share
         self._standstill = standstill
@@ -31,7 +32,7 @@ class UploadSlots:
 
     @contextmanager
     def hold(self, project_id: UUID) -> Iterator[None]:
-        """Hold a place for an upload of a project."""
+        """Hold a place for a project."""
         with self._changed:
             self._wait_for_place(project_id)
             self._held[project_id] += 1
@@ -48,7 +49,8 @@ class UploadSlots:
         while self._held[project_id] >= self._share or self._held.total() >= self._most:
             moved = self._changed.wait(self._standstill)
             if not moved or time.monotonic() > deadline:
-                raise busy()
+                raise busy(self._what)
 
 
-upload_slots = UploadSlots()
+upload_slots = Slots("uploads")
+download_slots = Slots("downloads")

@@ -43,7 +43,7 @@ class DeclaredPermission(BasePermission):
         """Tell whether the method is declared and, unless it is open to anyone, the caller is known."""
         method = request.method or ""
         declared: Mapping[str, Enum] = getattr(view, "permissions", {})
-        needed = declared.get(method)
+        needed = declared.get("GET" if method == "HEAD" else method)
         if method == "OPTIONS" or needed is Access.ANYONE or not hasattr(view, method.lower()):
             return True
         if needed is None or not (request.user and request.user.is_authenticated):

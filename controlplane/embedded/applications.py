@@ -56,8 +56,9 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
 
 
 def granian_words(port: int, *, workers: str) -> list[str]:
-    """One worker process is enough for one machine's people; WEB_WORKERS raises it. A thread for each upload, and some that stay free."""
-    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "32", "--no-ws", *FLAT_BUFFERS]
+    """One worker process is enough for one machine's people; WEB_WORKERS raises it. A thread for each upload and download (storage/slots.py), and
+    16 that stay free."""
+    listen = ["--host", "127.0.0.1", "--port", str(port), "--workers", workers, "--blocking-threads", "56", "--no-ws", *FLAT_BUFFERS]
     lifetime = ["--respawn-failed-workers", "--workers-kill-timeout", "8"]
     return ["-m", "granian", "--interface", "wsgi", *listen, *lifetime, "controlplane.wsgi:application"]
 

@@ -15,7 +15,7 @@ from controlplane.embedded.probes import postgres_ready
 from controlplane.embedded.secrets import write_private
 from controlplane.embedded.service import Program, RunStep, Service
 
-SETTINGS = {"max_connections": "100", "shared_buffers": "64MB", "log_checkpoints": "off", "timezone": "UTC"}
+SETTINGS = {"max_connections": "200", "shared_buffers": "64MB", "log_checkpoints": "off", "timezone": "UTC"}
 # For data that nobody will miss: nothing is forced to disk.
 THROWAWAY_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

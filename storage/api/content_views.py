@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
 from controlplane.api.views import Access
 from storage.api.authentication import StorageTokenAuthentication
 from storage.api.base import TAGS, StorageView
-from storage.delivery import NotSatisfiable, Span, asked_span, etag_of, headers_of, signature_holds, stream_of
-from storage.errors import no_object
+from storage.api.uploading import free_connection
+from storage.delivery import NotSatisfiable, Span, asked_span, deliver, etag_of, headers_of, signature_holds
+from storage.errors import link_over
 from storage.models import StoredObject
 from storage.services import visible_object
+
+
+class AnyType(BaseContentNegotiation):
+    """What is stored is sent as it is, whatever types a client would rather have."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Return the first parser."""
+        return parsers[0]
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[Any, str]:
+        """Return the first renderer, for refusals."""
+        return renderers[0], renderers[0].media_type
 
 
 class ObjectContent(StorageView):
@@ -24,6 +39,7 @@ class ObjectContent(StorageView):
 
     permissions = {"GET": Access.ANYONE, "HEAD": Access.ANYONE}
     authentication_classes = ()
+    content_negotiation_class = AnyType
 
     @extend_schema(
         tags=TAGS,
@@ -55,7 +71,8 @@ class ObjectContent(StorageView):
             span = asked_span(stored, request.headers.get("Range"), request.headers.get("If-Range"))
         except NotSatisfiable:
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{stored.size}"}, content_type="text/plain")
-        body = iter(()) if request.method == "HEAD" else stream_of(stored, span or whole)
+        body = iter(()) if request.method == "HEAD" else deliver(stored, span or whole)
+        free_connection()
         answer = StreamingHttpResponse(body, status=206 if span else 200)
         set_headers(answer, stored)
         answer["Content-Length"] = str((span or whole).length)
@@ -66,9 +83,10 @@ class ObjectContent(StorageView):
     def stored(self, request: Request, object_id: UUID) -> StoredObject:
         """Return the object for who holds a signed link or a token. Raises `NotAuthenticated`, `NotFound`."""
         query = request.query_params
-        if "signature" in query and signature_holds(object_id, query.get("expires", ""), query["signature"]):
-            if (found := StoredObject.objects.live().filter(pk=object_id).first()) is None:
-                raise no_object(f"with the uid {object_id}")
+        if "signature" in query:
+            found = StoredObject.objects.live().filter(pk=object_id).first()
+            if found is None or not signature_holds(found, query.get("expires", ""), query["signature"]):
+                raise link_over()
             return found
         access, _ = StorageTokenAuthentication().authenticate(request)
         return visible_object(access, object_id)

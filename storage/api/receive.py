@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from multipart import parse_options_header
 from rest_framework.request import Request
 
 from controlplane.common.errors import InvalidInput, SlipwayError
 from storage.access import StorageAccess
 from storage.api.serializers import SHA256
-from storage.body import BodyReader, Readable
+from storage.body import DRAINED_SECONDS, BodyReader, Readable
 from storage.errors import no_object
 from storage.form import UploadForm, plain_fields
 from storage.media import checked_content_type
@@ -26,18 +28,47 @@ from storage.uploads import Wanted
 TRUE, FALSE = {"true", "1", "yes"}, {"false", "0", "no", ""}
 
 
-def receive(request: Request, access: StorageAccess, path: str | None, *, overwrite: bool) -> StoredObject:
-    """Store what a request brings, or copy what it names. Raises as `storage.services`; the rest of a refused body is read, for a while."""
-    with upload_slots.hold(access.project_id), BodyReader(body_of(request)) as body:
+class Reception:
+    """One upload's place and body, held by a view until its answer is out (`LateAnswer`)."""
+
+    def __init__(self, request: Request, access: StorageAccess) -> None:
+        self._held = ExitStack()
+        self._held.enter_context(upload_slots.hold(access.project_id))
+        self.body = self._held.enter_context(BodyReader(body_of(request), silence=settings.STORAGE_SILENCE))
+        self._request, self._access = request, access
+
+    def receive(self, path: str | None, *, overwrite: bool) -> StoredObject:
+        """Store what the request brings, or copy what it names. Raises as `storage.services`; the rest of a refused body is read, for a while."""
+        request, access = self._request, self._access
         try:
             check_target(access, path, overwrite=overwrite)
             content_type = str(request.META.get("CONTENT_TYPE", ""))
             if parse_options_header(content_type)[0] == "application/x-www-form-urlencoded":
-                return copy_named(access, plain_fields(body), path, overwrite=overwrite)
-            return receive_form(UploadForm(body, content_type), access, path, overwrite=overwrite, length=length_of(request))
+                return copy_named(access, plain_fields(self.body), path, overwrite=overwrite)
+            return receive_form(UploadForm(self.body, content_type), access, path, overwrite=overwrite, length=length_of(request))
         except SlipwayError:
-            body.drain()
+            self.body.drain(seconds=min(DRAINED_SECONDS, settings.STORAGE_SILENCE))
             raise
+
+    def close(self) -> None:
+        """Give the place back."""
+        self._held.close()
+
+
+class LateAnswer:
+    """An answer to a client that has not sent all of its body and says nothing: the text at once, the end when the client has gone."""
+
+    def __init__(self, content: bytes, reception: Reception) -> None:
+        self._content = content
+        self._reception = reception
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._content
+        self._reception.body.wait_for_end()
+
+    def close(self) -> None:
+        """Give the place back."""
+        self._reception.close()
 
 
 def receive_form(form: UploadForm, access: StorageAccess, path: str | None, *, overwrite: bool, length: int) -> StoredObject:
@@ -58,7 +89,9 @@ def receive_form(form: UploadForm, access: StorageAccess, path: str | None, *, o
         fields = form.fields
         return replace(wanted, is_directory_archive=flag(fields, "is_directory_archive"), sha256=told_hash(fields))
 
-    return store_stream(access, wanted, put_back(first, content), to_come=lambda: max(0, length - form.bytes_read), after=after)
+    return store_stream(
+        access, wanted, put_back(first, content), to_come=lambda: max(0, length - form.bytes_read - form.closing_bytes), after=after
+    )
 
 
 def copy_instead(form: UploadForm, access: StorageAccess, path: str | None, *, overwrite: bool, has_file: bool) -> StoredObject:

@@ -6,10 +6,11 @@ from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
-from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
+from rest_framework.parsers import FormParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from controlplane.api.parsers import PlainJSONParser
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import validated
 from controlplane.common.errors import InvalidInput
@@ -17,8 +18,9 @@ from controlplane.workspaces.permissions import Permission
 from storage.api.authentication import access_of
 from storage.api.base import TAGS, StorageView
 from storage.api.examples import INFOS, LINK, OBJECT, TEMPORARY
-from storage.api.receive import flag, receive
+from storage.api.receive import flag
 from storage.api.serializers import DeletedOutput, InfosOutput, LinkInput, LinkOutput, ObjectOutput, UploadForm, object_data
+from storage.api.uploading import UploadingView
 from storage.errors import no_object
 from storage.models import StoredObject
 from storage.paths import searchable
@@ -30,7 +32,7 @@ EXACT = OpenApiParameter("exact", bool, description="The object at this very pat
 FORM = {"multipart/form-data": UploadForm}
 
 
-class Objects(StorageView):
+class Objects(UploadingView):
     """Objects of the token's project."""
 
     permissions = dict.fromkeys(("GET", "POST", "DELETE"), Permission.STORAGE_USE)
@@ -58,7 +60,7 @@ class Objects(StorageView):
     )
     def post(self, request: Request) -> Response:
         """Store a file, or copy an object, without a path: it is deleted after an hour."""
-        return Response(object_data(receive(request, access_of(request), None, overwrite=False)), status=201)
+        return Response(object_data(self.receive(request, None)), status=201)
 
     @extend_schema(
         tags=TAGS,
@@ -84,7 +86,7 @@ class Objects(StorageView):
         return Response({"deleted": delete_everything(access)})
 
 
-class ObjectsAt(StorageView):
+class ObjectsAt(UploadingView):
     """Objects at a path or below it."""
 
     permissions = dict.fromkeys(("GET", "POST", "PUT", "DELETE"), Permission.STORAGE_USE)
@@ -113,7 +115,7 @@ class ObjectsAt(StorageView):
     )
     def post(self, request: Request, path: str) -> Response:
         """Store a file, or copy an object, at a path where there is none."""
-        return Response(object_data(receive(request, access_of(request), path, overwrite=False)), status=201)
+        return Response(object_data(self.receive(request, path)), status=201)
 
     @extend_schema(
         tags=TAGS,
@@ -124,7 +126,7 @@ class ObjectsAt(StorageView):
     )
     def put(self, request: Request, path: str) -> Response:
         """Store a file, or copy an object, at a path; what is there is replaced when all bytes have arrived, and keeps its uid."""
-        return Response(object_data(receive(request, access_of(request), path, overwrite=True)), status=201)
+        return Response(object_data(self.receive(request, path, overwrite=True)), status=201)
 
     @extend_schema(
         tags=TAGS,
@@ -146,7 +148,7 @@ class DownloadLink(StorageView):
     """A link to an object."""
 
     permissions = {"PUT": Permission.STORAGE_USE}
-    parser_classes = (FormParser, MultiPartParser, JSONParser)
+    parser_classes = (FormParser, MultiPartParser, PlainJSONParser)
 
     @extend_schema(
         tags=TAGS,

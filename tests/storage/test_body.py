@@ -36,7 +36,7 @@ class Breaking:
 
 def test_chunks_come_in_order_until_the_end():
     data = bytes(range(256)) * 3000
-    with BodyReader(io.BytesIO(data)) as body:
+    with BodyReader(io.BytesIO(data), silence=5) as body:
         assert b"".join(body) == data
         assert list(body) == []
 
@@ -52,25 +52,25 @@ def test_silence_ends_an_upload_with_a_408():
 
 
 def test_a_broken_connection_comes_through():
-    with BodyReader(Breaking()) as body, pytest.raises(ConnectionResetError):
+    with BodyReader(Breaking(), silence=5) as body, pytest.raises(ConnectionResetError):
         next(body)
 
 
 def test_what_is_refused_is_read_for_a_while_and_no_longer():
     stream = io.BytesIO(bytes(300_000))
-    with BodyReader(stream) as body:
+    with BodyReader(stream, silence=5) as body:
         next(body)
         body.drain()
     assert stream.read(1) == b""
     endless = Pausing()
-    with BodyReader(endless) as body:
+    with BodyReader(endless, silence=5) as body:
         body.drain(seconds=0.05)
     endless.go_on.set()
 
 
 def test_a_reader_that_is_given_up_lets_its_thread_end():
     before = threading.active_count()
-    with BodyReader(io.BytesIO(bytes(10_000_000))) as body:
+    with BodyReader(io.BytesIO(bytes(10_000_000)), silence=5) as body:
         next(body)
         thread = body._thread
     thread.join(5)

@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 from controlplane.common.clock import now
 from controlplane.common.errors import Unavailable
+from storage.access import StorageAccess
 from storage.bucket import Bucket, bucket, public_bucket
 from storage.delivery import NotSatisfiable, asked_span, signed_delivery_url, stream_of
 from storage.delivery import Span as Piece
@@ -68,6 +69,8 @@ def test_a_look_brings_the_headers_without_the_bytes(caller, stored):
         ("bytes=9-5", 200, 0, 10239),
         ("pages=1-2", 200, 0, 10239),
         ("bytes=-", 200, 0, 10239),
+        (f"bytes=0-{'9' * 5000}", 200, 0, 10239),
+        (f"bytes=-{'9' * 5000}", 200, 0, 10239),
     ],
 )
 def test_a_range_is_served(caller, stored, asked, status, first, last):
@@ -112,6 +115,13 @@ def test_a_range_of_another_version_brings_the_whole(caller, stored):
     dated = http_date(stored.updated_at.timestamp())
     assert caller.get(address(stored), HTTP_RANGE="bytes=0-1", HTTP_IF_RANGE=dated).getvalue() == DATA[:2]
     assert caller.get(address(stored), HTTP_RANGE="bytes=0-1", HTTP_IF_RANGE="yesterday").getvalue() == DATA
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("accepted", ["image/png", "video/*", "application/octet-stream", "text/html;q=0.1", "*/*"])
+def test_the_bytes_come_whatever_a_client_would_rather_have(caller, stored, accepted):
+    assert caller.get(address(stored), HTTP_ACCEPT=accepted).getvalue() == DATA
+    assert caller.get(address(stored) + "?format=xml").getvalue() == DATA
 
 
 @pytest.mark.django_db
@@ -188,7 +198,12 @@ def test_where_the_store_is_out_of_reach_links_lead_here(caller, stored, monkeyp
 def test_a_signed_address_needs_no_token_until_it_is_over(stored, monkeypatch):
     path = signed_delivery_url(stored, now() + timedelta(minutes=5)).replace("http://127.0.0.1:8000", "")
     assert APIClient().get(path, HTTP_RANGE="bytes=0-3").getvalue() == DATA[:4]
-    assert APIClient().get(path.replace("expires=", "expires=1")).status_code == 401
+    refusal = APIClient().get(path.replace("expires=", "expires=1"))
+    assert (refusal.status_code, refusal.json()["code"]) == (401, "link_over")
+    store_file(StorageAccess(stored.created_by_id, stored.project_id, may_write=True), b"other", "belts/4.bin")
+    assert APIClient().get(path).status_code == 401
+    StoredObject.objects.filter(pk=stored.pk).update(key=stored.key)
+    assert APIClient().get(path.replace("signature=", "signature=é")).status_code == 401
     assert APIClient().get(path[:-1] + ("a" if path[-1] != "a" else "b")).status_code == 401
     later = now() + timedelta(minutes=6)
     monkeypatch.setattr("storage.delivery.now", lambda: later)
@@ -247,4 +262,6 @@ def test_a_store_that_does_not_answer_is_a_503(caller, stored, monkeypatch):
 @pytest.mark.django_db
 def test_an_object_whose_bytes_are_gone_is_a_404(caller, stored):
     bucket().delete([stored.key])
-    assert caller.get(address(stored)).status_code == 404
+    refusal = caller.get(address(stored))
+    assert (refusal.status_code, refusal.json()["code"]) == (404, "bytes_lost")
+    assert stored.key not in refusal.json()["detail"]

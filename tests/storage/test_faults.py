@@ -52,6 +52,12 @@ def test_the_last_byte_fits(caller, project):
     assert caller.send_file("b", b"").status_code == 201
 
 
+def test_a_large_file_that_fits_to_the_byte_is_taken(caller, project):
+    quota(project, PART + 1000)
+    assert caller.send_file("a", bytes(PART + 1001)).status_code == 413
+    assert caller.send_file("a", bytes(PART + 1000)).status_code == 201
+
+
 def test_overwriting_needs_room_for_the_difference_alone(caller, project):
     quota(project, 1000)
     caller.send_file("a", bytes(900))

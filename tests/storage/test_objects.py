@@ -270,6 +270,16 @@ def test_a_token_without_a_storage_scope_opens_nothing(user, project):
     assert (refusal.status_code, refusal.json()["code"]) == (403, "wrong_scope")
 
 
+def test_json_that_is_nested_too_deeply_is_refused(caller):
+    stored = caller.send_file("a", b"x").json()
+    answer = caller.generic("PUT", f"/v1/presigned-urls/download/{stored['uid']}", b"[" * 100_000, content_type="application/json")
+    assert answer.status_code == 400
+
+
+def test_a_look_at_a_list_is_allowed(caller):
+    assert caller.head("/v1/objects/").status_code == 200
+
+
 def test_an_api_token_is_told_how_to_get_the_right_one(api, user):
     refusal = api(user).get("/v1/objects/")
     assert (refusal.status_code, refusal["WWW-Authenticate"]) == (401, "Bearer")

@@ -19,7 +19,24 @@ def test_names_of_any_script_are_paths(path):
 
 @pytest.mark.parametrize(
     "path",
-    ["", "/a", "a/", "a//b", ".", "..", "../x", "a/../../x", "a/./b", "a\x00b", "a\nb", "a\\..\\b", "\ud800", "a" * 1025, "日" * 1000],
+    [
+        "",
+        "/a",
+        "a/",
+        "a//b",
+        ".",
+        "..",
+        "../x",
+        "a/../../x",
+        "a/./b",
+        "a\x00b",
+        "a\nb",
+        "a\\..\\b",
+        "a\u202egpj.exe",
+        "\ud800",
+        "a" * 1025,
+        "日" * 1000,
+    ],
 )
 def test_a_path_cannot_lead_out_or_hide_anything(path):
     with pytest.raises(InvalidInput):
@@ -57,7 +74,9 @@ def test_names_are_quoted_for_old_and_new_browsers():
     assert told == "attachment; filename=\"a_b__.html\"; filename*=UTF-8''a%22b%5C%C3%A9.html"
 
 
-@pytest.mark.parametrize("kind", ["png", "image/", "image/png\r\nX: y", "image/png; charset", "a" * 300 + "/b", 'a/b; c="d\x01"', "é/b"])
+@pytest.mark.parametrize(
+    "kind", ["png", "image/", "image/png\r\nX: y", "image/png; charset", "a" * 300 + "/b", 'a/b; c="d\x01"', "é/b", 'a/b; c="€"']
+)
 def test_what_is_no_content_type_is_refused(kind):
     with pytest.raises(InvalidInput):
         checked_content_type(kind)

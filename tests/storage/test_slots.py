@@ -9,13 +9,13 @@ import pytest
 
 from controlplane.common.errors import Unavailable
 from controlplane.common.ids import uuid7
-from storage.slots import UploadSlots
+from storage.slots import Slots
 
 OURS, THEIRS = uuid7(), uuid7()
 
 
 def test_one_project_does_not_take_the_places_of_others():
-    slots = UploadSlots(most=3, share=2, standstill=0.01)
+    slots = Slots("uploads", most=3, share=2, standstill=0.01)
     with ExitStack() as held:
         for project in (OURS, OURS):
             held.enter_context(slots.hold(project))
@@ -29,7 +29,7 @@ def test_one_project_does_not_take_the_places_of_others():
 
 
 def test_a_burst_waits_until_places_get_free():
-    slots, done = UploadSlots(most=2, share=2, standstill=5), []
+    slots, done = Slots("uploads", most=2, share=2, standstill=5), []
 
     def upload(number: int) -> None:
         with slots.hold(OURS):
@@ -46,7 +46,7 @@ def test_a_burst_waits_until_places_get_free():
 
 
 def test_a_place_is_free_again_after_a_failure():
-    slots = UploadSlots(most=1, share=1, standstill=0.01)
+    slots = Slots("uploads", most=1, share=1, standstill=0.01)
     for _ in range(3):
         with pytest.raises(KeyError), slots.hold(OURS):
             raise KeyError
