@@ -32,19 +32,40 @@ class _BoundedFile(io.BufferedReader):
 
 
 def unpacked_size(archive: Path, limit: int) -> int:
-    """Check an archive without unpacking it; gives the bytes that it says to hold. Raises a TransferFailed."""
+    """Check an archive without unpacking it; gives the bytes that it takes on the disk: what its files say, and a block for each folder.
+
+    Raises a TransferFailed.
+    """
     with _open(archive) as opened:
         entries = opened.infolist()
     if len(entries) > ENTRY_LIMIT:
         raise InputTooLarge(f"the archive has {len(entries)} entries, at most {ENTRY_LIMIT} are unpacked; send fewer or larger files")
     for entry in entries:
         _check_entry(entry)
-    size = sum(entry.file_size for entry in entries)
+    folders = _count_folders(entries)
+    size = sum(entry.file_size for entry in entries) + FOLDER_BYTES * folders
     if size > limit:
         raise InputTooLarge(f"the archive unpacks to {size} bytes, this run may bring {limit} more; send a smaller folder")
     if size > BOMB_BYTES and size > BOMB_RATIO * archive.stat().st_size:
         raise UnusableObject(f"the archive would grow to more than {BOMB_RATIO} times its size, as a zip bomb does")
     return size
+
+
+def _count_folders(entries: list[zipfile.ZipInfo]) -> int:
+    """The folders that unpacking makes, most of which need no entry; raises InputTooLarge when there are too many, with the files.
+
+    A folder is known by its name and the number of the one that it lies in: whole paths would take more memory than the archive.
+    """
+    known: dict[tuple[int, str], int] = {}
+    files = sum(not entry.is_dir() for entry in entries)
+    for entry in entries:
+        parts = PurePosixPath(entry.filename).parts
+        parent = 0
+        for name in parts if entry.is_dir() else parts[:-1]:
+            parent = known.setdefault((parent, name), len(known) + 1)
+        if files + len(known) > ENTRY_LIMIT:
+            raise InputTooLarge(f"the archive makes more than {ENTRY_LIMIT} files and folders; send fewer or larger files")
+    return len(known)
 
 
 def unpack(archive: Path, folder: Path) -> None:

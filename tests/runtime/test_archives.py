@@ -13,7 +13,7 @@ import pytest
 
 from runtime.errors import InputTooLarge, TransferFailed, UnusableObject
 from runtime.storage import archive as archives
-from runtime.storage.archive import unpack, unpacked_size
+from runtime.storage.archive import FOLDER_BYTES, unpack, unpacked_size
 
 LIMIT = 1 << 30
 
@@ -118,7 +118,7 @@ def check_and_unpack(place: Path) -> None:
 def test_a_folder_is_unpacked_with_its_empty_folders(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     path.write_bytes(zip_of({"a/b/ä.txt": b"hello", "c.bin": b"", "d/": b""}))
-    assert unpacked_size(path, LIMIT) == 5
+    assert unpacked_size(path, LIMIT) == 5 + 3 * FOLDER_BYTES
     unpack(path, tmp_path / "folder")
     found = {item.relative_to(tmp_path / "folder").as_posix() for item in (tmp_path / "folder").rglob("*")}
     assert found == {"a", "a/b", "a/b/ä.txt", "c.bin", "d"}
@@ -146,4 +146,24 @@ def test_an_archive_of_too_many_entries_is_refused(tmp_path: Path, monkeypatch: 
     path = tmp_path / "archive"
     path.write_bytes(zip_of({str(number): b"" for number in range(4)}))
     with pytest.raises(TransferFailed, match="4 entries, at most 3"):
+        unpacked_size(path, LIMIT)
+
+
+def test_folders_without_an_entry_count_as_those_with_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(zip_of({"a/b/c/file": b"", "a/b/d/file": b"", "a/b/": b"", "e/": b""}))
+    assert unpacked_size(path, LIMIT) == 5 * FOLDER_BYTES
+    with pytest.raises(InputTooLarge, match="unpacks to 20480 bytes, this run may bring 20479 more"):
+        unpacked_size(path, 5 * FOLDER_BYTES - 1)
+    monkeypatch.setattr(archives, "ENTRY_LIMIT", 7)
+    unpacked_size(path, LIMIT)
+    monkeypatch.setattr(archives, "ENTRY_LIMIT", 6)
+    with pytest.raises(InputTooLarge, match="more than 6 files and folders"):
+        unpacked_size(path, LIMIT)
+
+
+def test_a_few_entries_can_not_make_very_many_folders(tmp_path: Path) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(zip_of({f"{number}/" + "a/" * 62 + "f": b"" for number in range(1700)}))
+    with pytest.raises(InputTooLarge, match="more than 100000 files and folders"):
         unpacked_size(path, LIMIT)
