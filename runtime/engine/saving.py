@@ -12,7 +12,7 @@ import pybase64
 
 from runtime.data_types import PATH_TYPES, PICTURE_TYPES
 from runtime.engine.outputs import encode_output
-from runtime.scratch import base_folder
+from runtime.scratch import PREFIX, base_folder
 from runtime.wire import SavedFile
 
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -60,9 +60,17 @@ def _save_path(given: str, kind: str, folder: Path, position: int) -> SavedFile 
 
 
 def _check_place(source: Path, given: str, folder: Path) -> None:
-    """Only what plugins may have written: below the folder for temporary files, and nothing that holds other runs' files."""
+    """Only what plugins may have written: below the folder for temporary files, and nothing that holds other runs' files.
+
+    `folder` is `<base>/runtime-<process>/<run>/results-<attempt>`: what callers ask for may name no other run's files, nor those of other
+    processes.
+    """
     if base_folder() not in source.parents or source == folder or source in folder.parents:
         raise ValueError(f"{given} is not below the folder for temporary files ({base_folder()}); write results there")
+    run = folder.parent
+    base = run.parent.parent
+    if base in source.parents and source.relative_to(base).parts[0].startswith(PREFIX) and run not in source.parents:
+        raise ValueError(f"{given} lies in a folder of other runs; write results elsewhere below {base_folder()}")
 
 
 def _pack(source: Path, target: Path) -> None:

@@ -101,6 +101,33 @@ def test_a_link_out_of_the_folder_for_temporary_files_is_not_followed(files: Run
     assert "is not below the folder for temporary files" in error["message"]
 
 
+def test_files_of_another_run_are_not_saved(files: RuntimeProcess, storage: Storage) -> None:
+    storage.hold_uploads()
+    body = {"inputs": file_inputs(storage), "outputs": [{"task_name": "files", "save_temporary": True}]}
+    wait = files.start_in_background(body, "0192f0c1-2a5b-7c3d-8e4f-5a6b7c8d9e0f", HEADERS)
+    assert storage.sending.acquire(timeout=60)
+    (process,) = files.home.glob("runtime-*")
+    (other,) = files.leftovers()
+    link = files.home / "innocent"
+    link.symlink_to(other / "input-0")
+    for name, path in (
+        ("file", other / "input-0/object.txt"),
+        ("file", link / "object.txt"),
+        ("file", process / "lock"),
+        ("folder", other),
+        ("folder", link),
+    ):
+        assert path.exists()
+        asked = [{"task_name": "files", "parameters": {name: str(path)}}]
+        output = {"task_name": "files", "output_index": 1 if name == "file" else 2, "save_temporary": True}
+        answer = files.put_run({"inputs": file_inputs(storage), "outputs": [output], "parameters": asked}, headers=HEADERS)[1]
+        assert answer["error"]["code"] == "output_failed"
+        assert "lies in a folder of other runs" in answer["error"]["message"]
+    storage.release()
+    assert wait()[1]["state"] == "SUCCESS"
+    assert files.leftovers() == []
+
+
 def test_some_results_are_saved_and_others_stand_inline(stored_runtime: StartRuntime, storage: Storage) -> None:
     asked = [
         {"task_name": "ocv_blur", "save_temporary": True},
