@@ -8,7 +8,7 @@ from runtime.data_types import JSON_TYPES, WRAPPED_JSON, fits
 from runtime.errors import InvalidRun
 from runtime.images import check_image, decode_base64
 from runtime.settings import Settings
-from runtime.storage.connection import same_origin
+from runtime.storage.connection import is_encoded, same_origin
 from runtime.wire import JobInput
 
 _STORED_KINDS = {
@@ -37,7 +37,7 @@ class StorageReference(msgspec.Struct):
         check_access(where, settings, token)
         if not same_origin(self.url, settings.storage_origin or ""):
             raise InvalidRun("wrong_storage", f"{where}: storage objects must come from {settings.storage_origin}")
-        if not self.url.isascii() or not self.url.isprintable() or " " in self.url:
+        if not is_encoded(self.url):
             raise InvalidRun("invalid_input", f"{where}: the url of a storage object must be percent-encoded")
 
 

@@ -137,3 +137,8 @@ def same_origin(url: str, origin: str) -> bool:
     except ValueError:
         return False
     return (given.scheme, given.netloc) == (allowed.scheme, allowed.netloc) and bool(given.netloc)
+
+
+def is_encoded(url: str) -> bool:
+    """True when a URL holds only what may stand in a request line: printable ASCII without spaces."""
+    return url.isascii() and url.isprintable() and " " not in url

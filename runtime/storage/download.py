@@ -5,12 +5,12 @@ import http
 import http.client
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from runtime.errors import StorageRefused, StorageUnavailable
-from runtime.storage.connection import Dropped, StorageConnections, check_status, read_answer, same_origin
+from runtime.storage.connection import Dropped, StorageConnections, check_status, is_encoded, read_answer, same_origin
 
 CHUNK = 1024 * 1024
 
@@ -19,7 +19,7 @@ class StoredObject(msgspec.Struct):
     """The fields of a storage object that matter here; `size` in bytes."""
 
     download_url: str
-    size: int
+    size: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str | None = None
     path: str | None = None
     content_type: str = "application/octet-stream"
@@ -46,6 +46,8 @@ def describe_object(connections: StorageConnections, url: str, token: str) -> St
         raise StorageRefused(f"{url} names {len(found)} storage objects, an input is one: give the address with its uid")
     if not same_origin(found[0].download_url, connections.origin):
         raise StorageRefused(f"the content of storage object {url} lies outside {connections.origin}")
+    if not is_encoded(found[0].download_url):
+        raise StorageRefused(f"the address of the content of storage object {url} is not percent-encoded, so it can't be asked for")
     return found[0]
 
 

@@ -110,6 +110,25 @@ def test_a_download_from_elsewhere_is_not_followed(storage: Storage, tmp_path: P
 
 
 @pytest.mark.parametrize(
+    ("lie", "problem", "part"),
+    [
+        ({"size": -5}, StorageUnavailable, "no usable description of .*`int` >= 0"),
+        ({"size": "5"}, StorageUnavailable, "no usable description of .*Expected `int`"),
+        ({"download_url": f"{ORIGIN}/\u20ac"}, StorageRefused, "not percent-encoded"),
+        ({"download_url": f"{ORIGIN}/v1/contents/a b/"}, StorageRefused, "not percent-encoded"),
+        ({"download_url": f"{ORIGIN}/v1/contents/a\r\nX: y/"}, StorageRefused, "not percent-encoded"),
+    ],
+    ids=["negative size", "size in words", "not ascii", "space", "line end"],
+)
+def test_a_description_that_can_not_be_true_is_refused_at_once(
+    storage: Storage, tmp_path: Path, lie: dict[str, Any], problem: type[TransferFailed], part: str
+) -> None:
+    with pytest.raises(problem, match=part):
+        fetch(storage, storage.add(b"hello", **lie), tmp_path)
+    assert len(storage.asked) == 1
+
+
+@pytest.mark.parametrize(
     ("lie", "part"),
     [
         ({"sha256": "0" * 64}, "does not have the sha256"),
