@@ -18,7 +18,11 @@ reformatter: Any = importlib.import_module("av.video.reformatter")
 
 # Containers of single files. Playlists, which name other files and addresses, are none.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,h264,hevc,ivf,mxf,nut,dv,wtv,apng,m4v"
-OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+# A few bytes can claim pictures that take gigabytes to decode. This is the largest usual one (8K for cinemas), also standing upright.
+LARGEST = (8192, 4320)
+PIXEL_LIMIT = LARGEST[0] * LARGEST[1]
+# The limit holds for all decoders, also while the container is looked at.
+OPTIONS = {"protocol_whitelist": "file", "format_whitelist": FORMATS, "max_pixels": str(PIXEL_LIMIT)}
 FINE_TIME = Fraction(1, 90_000)
 FINEST_TIME = Fraction(1, 1_000_000)
 DEFAULT_RATE = Fraction(25)
@@ -55,7 +59,11 @@ class VideoReader:
             self._container.close()
             raise DamagedVideo(f"it has no picture track; {_ADVICE}")
         self._stream = stream
+        if self._is_too_large():
+            self._container.close()
+            raise DamagedVideo(self._size())
         self._stream.thread_type = "AUTO"
+        self._stream.codec_context.options = {"max_pixels": OPTIONS["max_pixels"]}
         self.rate = _usable_rate(stream)
         self.time_base = _usable_time_base(stream)
         self.count = stream.frames or _guess_count(self._container, self.rate)
@@ -90,14 +98,26 @@ class VideoReader:
                 try:
                     frames = packet.decode()
                 except av.error.InvalidDataError:
-                    if number:
+                    if number or self._is_too_large():
                         raise
                     continue
                 for frame in frames:
                     number += 1
                     yield frame
         except av.error.FFmpegError as error:
+            if self._is_too_large() or (number == 0 and not self._stream.codec_context.width):
+                raise DamagedVideo(self._size()) from error
             raise DamagedVideo(f"it is damaged after frame {number} ({_reason(error)}); {_ADVICE}") from error
+
+    def _is_too_large(self) -> bool:
+        """As far as the decoder has come: it forgets the size of a first picture that is beyond the limit."""
+        context = self._stream.codec_context
+        return bool(context.width * context.height > PIXEL_LIMIT)
+
+    def _size(self) -> str:
+        context = self._stream.codec_context
+        found = f"{context.width} x {context.height} pixels" if context.width else "more pixels than that, or a size that can't be read"
+        return f"its pictures may have as many pixels as {LARGEST[0]} x {LARGEST[1]}, they have {found}; scale it down and upload it again"
 
     def _position(self, frame: Any, index: int) -> int:
         if frame.pts is None:

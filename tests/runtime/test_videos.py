@@ -246,6 +246,34 @@ def test_a_damaged_video_fails_and_says_what_to_do(frames: RuntimeProcess, stora
     assert frames.stored_run([video_input(storage)], "frames", output_index=0)["state"] == "SUCCESS"
 
 
+def large_gif(side: int) -> bytes:
+    """A picture of so many pixels that says nothing of nearly all of them: less than 100 bytes."""
+    canvas = b"GIF89a" + struct.pack("<HH", side, side) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
+    picture = b"\x21\xf9\x04\x04\0\0\0\0" + b"\x2c" + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0"
+    return canvas + picture + b"\x3b"
+
+
+def raw_video(**spec: Any) -> bytes:
+    """Frames without a container, after which others of another size may follow."""
+    return make_video(".h264", levels=[100] * 3, **spec)
+
+
+TOO_LARGE: dict[str, tuple[Callable[[], bytes], str]] = {
+    "claimed": (lambda: large_gif(8000), "they have more pixels than that"),
+    "stated": (lambda: raw_video(width=8192, height=4352), "they have 8192 x 4352 pixels"),
+    "grown": (lambda: raw_video() + raw_video(width=8192, height=4352), "they have 8192 x 4352 pixels"),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+def test_pictures_too_large_to_decode_are_refused_before_they_are(frames: RuntimeProcess, storage: Storage, case: str) -> None:
+    make, part = TOO_LARGE[case]
+    error = frames.stored_run([video_input(storage, make())], "frames", output_index=0)["error"]
+    assert (error["code"], part in error["message"]) == ("invalid_input", True), error
+    assert "its pictures may have as many pixels as 8192 x 4320" in error["message"]
+    assert frames.stored_run([video_input(storage)], "frames", output_index=0)["state"] == "SUCCESS"
+
+
 def test_an_exception_says_in_which_frame(frames: RuntimeProcess, storage: Storage) -> None:
     given = video_input(storage)
     error = frames.stored_run([given], "frames", output_index=0, parameters={"how": "raise", "at": "7"})["error"]
