@@ -13,6 +13,7 @@ from storage.querysets import StoredObjectQuerySet, UploadQuerySet
 PATH_LENGTH = 1024
 CONTENT_TYPE_LENGTH = 200
 KEY_LENGTH = 200
+ONE_AT_A_PATH = "object_path_unique"
 
 
 class Space(models.Model):
@@ -54,7 +55,7 @@ class StoredObject(BaseModel):
     class Meta:
         verbose_name = "object"
         constraints = [
-            models.UniqueConstraint(fields=["project", "path"], name="object_path_unique"),
+            models.UniqueConstraint(fields=["project", "path"], name=ONE_AT_A_PATH),
             models.CheckConstraint(
                 condition=Q(path=None, expires_at__isnull=False) | Q(path__isnull=False, expires_at=None), name="object_path_or_end"
             ),

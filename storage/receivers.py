@@ -29,7 +29,8 @@ def clear_project(project: Project, **_: Any) -> None:
         )
     temporary = StoredObject.objects.filter(project=project)
     uploads = Upload.objects.filter(project=project)
-    for upload in uploads:
+    # Locked first: a sweep that gives them up at the same time notes the same keys.
+    for upload in uploads.select_for_update().order_by("pk"):
         discard_upload(upload)
     discard(temporary.values_list("key", flat=True))
     uploads.delete()

@@ -12,12 +12,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from psycopg import Error as DatabaseError
 
 from controlplane.common.clock import now
 from controlplane.common.ids import uuid7
 from storage.access import StorageAccess
 from storage.errors import path_exists, upload_gone, wrong_hash, wrong_size
-from storage.models import DiscardedKey, StoredObject, Upload, UploadKind, UploadState
+from storage.models import ONE_AT_A_PATH, DiscardedKey, StoredObject, Upload, UploadKind, UploadState
 from storage.paths import checked_path
 from storage.space import add_to_space, check_room, locked_space
 
@@ -104,7 +105,14 @@ def finish_upload(upload: Upload, *, size: int, sha256: str) -> StoredObject:
             close_upload(held, stored)
             return stored
     except IntegrityError as error:
+        if violated_by(error) != ONE_AT_A_PATH:
+            raise
         raise path_exists(upload.path or "") from error
+
+
+def violated_by(error: IntegrityError) -> str | None:
+    """Return the name of the constraint that a statement would have broken."""
+    return error.__cause__.diag.constraint_name if isinstance(error.__cause__, DatabaseError) else None
 
 
 def check_bytes(upload: Upload, *, size: int, sha256: str) -> None:
@@ -154,9 +162,12 @@ def discard_upload(upload: Upload) -> None:
 
 
 def discard(keys: Iterable[str], *, after: timedelta = timedelta(0), again_at: datetime | None = None, store_id: str = "") -> None:
-    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time, and once more."""
+    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time, and once more.
+
+    In the order of the keys: two that note the same ones wait for each other, never both.
+    """
     due = now() + after
-    rows = [DiscardedKey(key=key, due_at=due, again_at=again_at, store_id=store_id) for key in keys]
+    rows = [DiscardedKey(key=key, due_at=due, again_at=again_at, store_id=store_id) for key in sorted(keys)]
     DiscardedKey.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
 
 

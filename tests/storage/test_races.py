@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from controlplane.common.errors import SlipwayError
 from storage.bucket import bucket
 from storage.direct import abort_upload, complete_upload
-from storage.models import DiscardedKey, Space, StoredObject, Upload
-from storage.sweep import sweep
+from storage.models import DiscardedKey, Space, StoredObject, Upload, UploadKind
+from storage.receivers import clear_project
+from storage.sweep import Swept, abandon_expired_uploads, sweep
+from storage.uploads import Wanted, begin_upload, discard_upload
 from tests.storage.builders import access_to
 from tests.storage.uploading import PICTURE, begin, send, settle, verify_all
 
@@ -85,3 +88,43 @@ def test_two_uploads_to_one_path_end_in_one_object(caller, project, clock):
     assert StoredObject.objects.count() == 1
     settle(clock)
     assert len(list(bucket().walk("objects/"))) == 1
+
+
+def test_a_project_that_is_deleted_while_a_sweep_gives_its_uploads_up_does_not_lock_it_out(project, access, clock, monkeypatch):
+    """Each notes the same keys, in another order: the sweep begins with the upload that ended first."""
+    for seconds in (100, 50):
+        begin_upload(access, Wanted(path=None, content_type="image/png"), kind=UploadKind.STREAM, life=timedelta(seconds=seconds))
+    clock.advance(hours=1)
+    begun, cleared = threading.Event(), threading.Event()
+
+    def sweeping(upload: Upload) -> None:
+        discard_upload(upload)
+        begun.set()
+        while not cleared.wait(0.01) and not somebody_waits():
+            pass
+
+    def clearing(upload: Upload) -> None:
+        discard_upload(upload)
+        cleared.set()
+
+    def clear() -> None:
+        assert begun.wait(30)
+        try:
+            with transaction.atomic():
+                clear_project(project)
+        finally:
+            cleared.set()
+
+    monkeypatch.setattr("storage.sweep.discard_upload", sweeping)
+    monkeypatch.setattr("storage.receivers.discard_upload", clearing)
+    swept = Swept()
+    at_once(lambda: abandon_expired_uploads(swept), clear)
+    assert swept.abandoned == 2
+    assert DiscardedKey.objects.count() == 2
+
+
+def somebody_waits() -> bool:
+    """Tell whether a transaction waits for another one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+        return bool(cursor.fetchone()[0])
