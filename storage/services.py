@@ -17,7 +17,7 @@ from controlplane.workspaces.trail import note
 from storage.access import StorageAccess
 from storage.bucket import bucket, public_bucket
 from storage.delivery import signed_delivery_url
-from storage.errors import no_object, path_exists
+from storage.errors import no_object, path_exists, wrong_hash
 from storage.media import disposition
 from storage.models import StoredObject, Upload, UploadKind
 from storage.paths import checked_path, file_name
@@ -29,6 +29,8 @@ from storage.wakeups import remove_soon
 
 # A copy inside the store says nothing while it runs; 5 GiB take seconds to minutes.
 COPY_LIFE = timedelta(hours=2)
+# Objects deleted in one transaction, under the lock of the space.
+DELETED_TOGETHER = 5000
 # Signature version 4 allows no more.
 LONGEST_LINK = timedelta(days=7)
 
@@ -61,9 +63,14 @@ def store_stream(
         raise
 
 
-def copy_object(access: StorageAccess, source_id: UUID, *, path: str | None, overwrite: bool) -> StoredObject:
-    """Copy an object of the project inside the store, with its type. Raises `NotFound` for the source, and as `begin_upload`."""
+def copy_object(access: StorageAccess, source_id: UUID, *, path: str | None, overwrite: bool, sha256: str = "") -> StoredObject:
+    """Copy an object of the project inside the store, with its type. `sha256`: what it must have, if not "".
+
+    Raises `NotFound` for the source, `InvalidInput` when it has another hash, and as `begin_upload`.
+    """
     source = visible_object(access, source_id)
+    if sha256 and sha256 != source.sha256:
+        raise wrong_hash(sha256, source.sha256)
     wanted = Wanted(
         path=path,
         content_type=source.content_type,
@@ -108,22 +115,38 @@ def delete_everything(access: StorageAccess) -> int:
 
 
 def delete_rows(access: StorageAccess, rows: StoredObjectQuerySet, *, what: str, together: bool = False) -> int:
-    """Delete objects in one transaction and discard their keys; what was deleted together is told to the audit log."""
+    """Delete objects, DELETED_TOGETHER in each transaction, and discard their keys; what was deleted together is told to the audit log."""
     access.check_may_write()
-    with transaction.atomic():
-        locked_space(access.project_id)
-        found = list(rows.values_list("pk", "key", "size", "expires_at"))
-        StoredObject.objects.filter(pk__in=[row[0] for row in found]).delete()
-        discard(key for _, key, _, _ in found)
-        for temporary in (False, True):
-            sizes = [size for _, _, size, end in found if (end is not None) is temporary]
-            add_to_space(access.project_id, count=-len(sizes), size=-sum(sizes), temporary=temporary)
-        if together and found:
-            project = Project.objects.select_related("namespace").get(pk=access.project_id)
-            actor = User.objects.filter(pk=access.user_id).first()
-            note(actor, "storage.delete", project, workspace=project.workspace_id, path=what, objects=len(found))
-        remove_soon()
-    return len(found)
+    count, is_done = 0, False
+    while not is_done:
+        with transaction.atomic():
+            found, last = delete_batch(access, rows)
+            count, is_done = count + found, found < DELETED_TOGETHER
+            if is_done and together and count:
+                note_deletion(access, what, count)
+            remove_soon()
+        # Objects stored meanwhile come last: ids rise with time.
+        rows = rows.filter(pk__gt=last) if last else rows
+    return count
+
+
+def delete_batch(access: StorageAccess, rows: StoredObjectQuerySet) -> tuple[int, UUID | None]:
+    """Delete the oldest of these objects in the present transaction; returns how many, and the last of them."""
+    locked_space(access.project_id)
+    found = list(rows.order_by("pk").values_list("pk", "key", "size", "expires_at")[:DELETED_TOGETHER])
+    StoredObject.objects.filter(pk__in=[row[0] for row in found]).delete()
+    discard(key for _, key, _, _ in found)
+    for temporary in (False, True):
+        sizes = [size for _, _, size, end in found if (end is not None) is temporary]
+        add_to_space(access.project_id, count=-len(sizes), size=-sum(sizes), temporary=temporary)
+    return len(found), found[-1][0] if found else None
+
+
+def note_deletion(access: StorageAccess, what: str, count: int) -> None:
+    """Tell the audit log how many objects were deleted together."""
+    project = Project.objects.select_related("namespace").get(pk=access.project_id)
+    actor = User.objects.filter(pk=access.user_id).first()
+    note(actor, "storage.delete", project, workspace=project.workspace_id, path=what, objects=count)
 
 
 def presign_download(access: StorageAccess, object_id: UUID, *, expire_at: datetime) -> str:
@@ -142,8 +165,9 @@ def presign_download(access: StorageAccess, object_id: UUID, *, expire_at: datet
     if not public_bucket().is_reachable:
         return signed_delivery_url(stored, expire_at)
     named = disposition(stored.content_type, file_name(stored.path) or str(stored.pk))
-    parameters = {"Key": stored.key, "ResponseContentType": stored.content_type, "ResponseContentDisposition": named}
-    return public_bucket().sign("get_object", parameters, seconds)
+    told = {"ResponseContentType": stored.content_type, "ResponseContentDisposition": named}
+    # Who sends bytes to a signed address may tell the store of an encoding: browsers would undo it.
+    return public_bucket().sign("get_object", {"Key": stored.key, "ResponseContentEncoding": "identity", **told}, seconds)
 
 
 def visible_object(access: StorageAccess, object_id: UUID) -> StoredObject:
