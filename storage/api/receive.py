@@ -113,7 +113,7 @@ def copy_named(access: StorageAccess, fields: dict[str, str], path: str | None, 
         source = UUID(named)
     except ValueError as error:
         raise no_object("with such a uid") from error
-    return copy_object(access, source, path=path, overwrite=overwrite)
+    return copy_object(access, source, path=path, overwrite=overwrite, sha256=told_hash(fields))
 
 
 def body_of(request: Request) -> Readable:

@@ -153,6 +153,16 @@ def test_a_copy_of_nothing_is_a_404_and_leaves_nothing(caller, named):
     assert traces() == before
 
 
+def test_a_copy_with_another_hash_than_told_is_refused(caller):
+    source = caller.send_file("a", b"x").json()
+    before = traces()
+    fields = {"copy_from": source["uid"], "sha256": "0" * 64}
+    refusal = caller.send_file("b", b"", fields=fields)
+    assert (refusal.status_code, refusal.json()["code"]) == (400, "wrong_sha256")
+    assert traces() == before
+    assert caller.send_file("b", b"", fields=fields | {"sha256": source["sha256"]}).status_code == 201
+
+
 def test_an_object_of_another_project_cannot_be_copied(caller, stranger):
     foreign = store_file(access_to(make_project(stranger, "dock")), b"secret", "s")
     before = traces()
