@@ -27,23 +27,26 @@ from storage.errors import (
     not_reachable,
     nothing_arrived,
     parts_gone,
+    too_many_addresses,
     too_many_uploads,
     unchecked_hash,
     upload_done,
     upload_gone,
     wrong_size,
 )
-from storage.models import Upload, UploadKind, UploadState
+from storage.models import DiscardedKey, Upload, UploadKind, UploadState
 from storage.parts import choose_parts, count_parts, part_size_for, size_of_part
 from storage.services import give_up
 from storage.space import RESERVING
-from storage.uploads import KEPT, Wanted, abandon_upload, begin_upload, discard_upload, finish_upload
+from storage.uploads import KEPT, Wanted, abandon_upload, begin_upload, discard_upload, finish_upload, keys_of
 from storage.wakeups import remove_soon, verify_soon
 
 # What S3 takes in one request, and at all.
 LARGEST_SINGLE = 5 * 1024**3
 LARGEST = 5 * 1024**4
 MOST_AT_ONCE = 1000
+# With those that were aborted, or whose object is deleted, as long as their addresses are good: the sweep empties each over and over.
+MOST_SIGNED = 10_000
 # Signature version 4 allows no more.
 LONGEST_LIFE = timedelta(days=7)
 REFUSALS = (Conflict, InvalidInput, TooLarge)
@@ -74,8 +77,7 @@ def begin_direct_upload(access: StorageAccess, wanted: Wanted, *, kind: UploadKi
     if not public_bucket().is_reachable:
         raise not_reachable()
     check_announced(wanted, kind)
-    if Upload.objects.visible_to(access).filter(state__in=RESERVING).count() >= MOST_AT_ONCE:
-        raise too_many_uploads(MOST_AT_ONCE)
+    check_count(access)
     upload = begin_upload(access, wanted, kind=kind, life=min(settings.STORAGE_DIRECT_LIFE, LONGEST_LIFE))
     if kind is UploadKind.MULTIPART:
         try:
@@ -84,6 +86,16 @@ def begin_direct_upload(access: StorageAccess, wanted: Wanted, *, kind: UploadKi
             give_up(upload)
             raise
     return upload
+
+
+def check_count(access: StorageAccess) -> None:
+    """Raise `Conflict` while the project has as many uploads, or addresses of such as have ended, as it may."""
+    under_way = Upload.objects.visible_to(access).filter(state__in=RESERVING).count()
+    if under_way >= MOST_AT_ONCE:
+        raise too_many_uploads(MOST_AT_ONCE)
+    ended = DiscardedKey.objects.filter(key__startswith=keys_of(access.project_id), signed_until__gt=now())
+    if under_way + ended.count() >= MOST_SIGNED:
+        raise too_many_addresses(MOST_SIGNED)
 
 
 def check_announced(wanted: Wanted, kind: UploadKind) -> None:

@@ -92,6 +92,24 @@ def too_many_uploads(most: int) -> Conflict:
     return Conflict("too_many_uploads", f"{most} direct uploads are under way in this project. Complete or abort some: GET /v1/uploads/.")
 
 
+def too_many_addresses(most: int) -> Conflict:
+    """Return the refusal of yet another upload while as many signed addresses are good whose uploads or objects are gone."""
+    return Conflict(
+        "too_many_addresses",
+        f"{most} direct uploads of this project are under way, were aborted or had their object deleted while their addresses are still valid. "
+        "Wait until some have ended, or send the file through this service: PUT /v1/objects/{path}.",
+    )
+
+
+def parts_too_heavy(stored: int, size: int) -> Conflict:
+    """Return why an upload was given up whose parts were sent over and over (bytes): the store keeps each version."""
+    return Conflict(
+        "parts_too_large",
+        f"The parts that were sent add up to {readable_size(stored)}, the upload is of {readable_size(size)}: parts were sent again too often. "
+        "Nothing was stored; send it again.",
+    )
+
+
 def nothing_arrived() -> Conflict:
     """Return the answer to `complete` before the bytes are there."""
     return Conflict("not_uploaded", "The store has not got these bytes yet. Send them to the signed address, then complete.")

@@ -92,7 +92,8 @@ class UploadState(models.TextChoices):
 class Upload(BaseModel):
     """The intent to store an object, written before the first byte: whatever dies, the sweep finds here which key to clear.
 
-    `size` bytes are reserved in the quota until it ends. Streams push `expires_at` forward while they live.
+    `size` bytes are reserved in the quota until it ends. Streams push `expires_at` forward while they live. `weighed_at`: when the sweep has
+    last added up the parts in the store.
     """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="uploads")
@@ -107,6 +108,7 @@ class Upload(BaseModel):
     is_directory_archive = models.BooleanField(default=False)
     store_id = models.CharField(max_length=300, blank=True, default="")
     part_size = models.PositiveBigIntegerField(default=0)
+    weighed_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField()
     result = models.ForeignKey(StoredObject, on_delete=models.SET_NULL, null=True, related_name="+")
     problem = models.JSONField(null=True)
@@ -119,6 +121,7 @@ class Upload(BaseModel):
         indexes = [
             models.Index(fields=["project", "state"], name="upload_project"),
             models.Index(fields=["expires_at"], name="upload_end"),
+            models.Index(fields=["weighed_at"], condition=Q(state="open", kind="multipart"), name="upload_weighed"),
         ]
 
     def __str__(self) -> str:
@@ -128,18 +131,22 @@ class Upload(BaseModel):
 class DiscardedKey(models.Model):
     """A key whose bytes nobody refers to any more; a worker removes them from `due_at` on and then the row.
 
-    With `again_at`, bytes may still come after that: somebody who was given up for dead writes them, or holds a signed address. They are
-    removed a second time then.
+    With `again_at`, bytes may still come after that: somebody who was given up for dead writes them. They are removed a second time then.
+    With `signed_until`, anyone who holds an address can bring them until then, and again: they are removed over and over up to `again_at`.
     """
 
     key = models.CharField(max_length=KEY_LENGTH, primary_key=True, db_collation="C")
     due_at = models.DateTimeField()
     again_at = models.DateTimeField(null=True)
+    signed_until = models.DateTimeField(null=True)
     store_id = models.CharField(max_length=300, blank=True, default="")
 
     class Meta:
         verbose_name = "discarded key"
-        indexes = [models.Index(fields=["due_at"], name="discarded_due")]
+        indexes = [
+            models.Index(fields=["due_at"], name="discarded_due"),
+            models.Index(fields=["key"], condition=Q(signed_until__isnull=False), name="discarded_signed"),
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -9,19 +9,20 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 
 from controlplane.common.clock import now
 from controlplane.common.errors import SlipwayError, Unavailable
 from storage.bucket import DELETED_AT_ONCE, bucket
 from storage.direct import fail_upload
-from storage.models import DiscardedKey, StoredObject, Upload, UploadState
+from storage.errors import PartsGone, parts_too_heavy
+from storage.models import DiscardedKey, StoredObject, Upload, UploadKind, UploadState
 from storage.space import RESERVING, add_to_space, locked_space
-from storage.uploads import GRACE, LATE, discard, discard_upload
+from storage.uploads import GRACE, LATE, SINGLE, discard, discard_upload
 from storage.wakeups import send_verify
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,11 @@ BATCH = 500
 RUN_SECONDS = 20.0
 # How long one worker has for a batch of keys, and when a key that the store refused is tried again.
 RETRY = timedelta(minutes=5)
+# Whoever holds an address of an ended upload can fill its key again: for so long it takes room that nobody counts.
+AGAIN = timedelta(minutes=10)
+# Uploads in parts that are looked at before the clock is; and how many parts, beside the whole twice, may have been sent again.
+WEIGHED_TOGETHER = 20
+SPARE_PARTS = 5
 # An upload that could not be read for so long fails.
 UNREADABLE = timedelta(days=3)
 
@@ -55,7 +61,7 @@ class Swept:
 def sweep() -> Swept:
     """Do all that is due, for RUN_SECONDS at most. A step that fails is logged and does not stop the others."""
     swept, deadline = Swept(), time.monotonic() + RUN_SECONDS
-    for step in (abandon_expired_uploads, requeue_uploads, delete_expired_objects, forget_ended_uploads, remove_keys):
+    for step in (abandon_expired_uploads, requeue_uploads, delete_expired_objects, forget_ended_uploads, remove_keys, weigh_parts):
         try:
             while step(swept) and time.monotonic() < deadline:
                 pass
@@ -129,7 +135,8 @@ def remove_keys(swept: Swept) -> bool:
     if not rows:
         return False
     deadline = time.monotonic() + RUN_SECONDS
-    refused = {row.key for row in rows if row.again_at is not None and (time.monotonic() > deadline or not drop_parts(row))}
+    in_parts = [row for row in rows if row.again_at is not None and row.signed_until is None]
+    refused = {row.key for row in in_parts if time.monotonic() > deadline or not drop_parts(row)}
     refused |= set(bucket().delete([row.key for row in rows if row.key not in refused]))
     for key in refused:
         logger.warning("sweep: %s is not removed yet, next try in %s", key, RETRY)
@@ -150,12 +157,13 @@ def take_keys() -> list[DiscardedKey]:
             logger.error("sweep: %s was to be removed, but is in use; it stays", key)
             rows.pop(key).delete()
         # The signed address of a finished upload may still be good: it could bring the bytes back.
-        ended = Upload.objects.filter(key__in=rows, state=UploadState.DONE)
-        for key, expires_at in ended.values_list("key", "expires_at"):
-            rows[key].again_at = rows[key].again_at or expires_at + LATE
+        for upload in Upload.objects.filter(key__in=rows, state=UploadState.DONE):
+            row = rows[upload.key]
+            row.again_at = row.again_at or upload.expires_at + LATE
+            row.signed_until = row.signed_until or (upload.expires_at if upload.kind in SINGLE else None)
         for row in rows.values():
             row.due_at = now() + RETRY
-        DiscardedKey.objects.bulk_update(rows.values(), ["due_at", "again_at"], batch_size=BATCH)
+        DiscardedKey.objects.bulk_update(rows.values(), ["due_at", "again_at", "signed_until"], batch_size=BATCH)
     return list(rows.values())
 
 
@@ -173,7 +181,43 @@ def drop_parts(row: DiscardedKey) -> bool:
 
 
 def settle_keys(rows: list[DiscardedKey]) -> None:
-    """Forget keys that are removed, or note the second removal."""
-    later = {row.key for row in rows if row.again_at is not None and row.again_at > now()}
-    DiscardedKey.objects.filter(key__in=[row.key for row in rows if row.key not in later]).delete()
-    DiscardedKey.objects.filter(key__in=later).update(due_at=F("again_at"))
+    """Forget keys that are removed, or note the next removal."""
+    keys = [row.key for row in rows]
+    with transaction.atomic():
+        # As they are now: a project that was deleted meanwhile may have told of addresses. Locked in the order in which keys are noted.
+        noted = {row.key: row for row in DiscardedKey.objects.select_for_update().filter(key__in=keys).order_by("key")}
+        later = [row for row in noted.values() if row.again_at is not None and row.again_at > now()]
+        for row in later:
+            row.due_at = next_removal(row)
+        DiscardedKey.objects.bulk_update(later, ["due_at"], batch_size=BATCH)
+        DiscardedKey.objects.filter(key__in=noted.keys() - {row.key for row in later}).delete()
+
+
+def next_removal(row: DiscardedKey) -> datetime:
+    """Return when a key is removed again that somebody may still write to."""
+    last = row.again_at or now()
+    return last if row.signed_until is None else min(last, now() + AGAIN)
+
+
+def weigh_parts(swept: Swept) -> bool:
+    """Fail uploads whose parts were sent again so often that they take far more than what is reserved: stores may keep each version."""
+    uploads = take_unweighed()
+    for upload in uploads:
+        try:
+            stored = sum(part.size for part in bucket().parts(upload.key, upload.store_id))
+        except PartsGone:
+            continue
+        if stored > 2 * upload.size + SPARE_PARTS * upload.part_size:
+            swept.failed += fail_upload(upload, parts_too_heavy(stored, upload.size))
+    return len(uploads) == WEIGHED_TOGETHER
+
+
+def take_unweighed() -> list[Upload]:
+    """Take open uploads in parts that nobody has weighed for AGAIN."""
+    in_parts = Upload.objects.filter(state=UploadState.OPEN, kind=UploadKind.MULTIPART).exclude(store_id="")
+    due = in_parts.filter(Q(weighed_at=None) | Q(weighed_at__lte=now() - AGAIN))
+    with transaction.atomic():
+        rows = due.select_for_update(skip_locked=True).order_by(F("weighed_at").asc(nulls_first=True))
+        uploads = list(rows[:WEIGHED_TOGETHER])
+        Upload.objects.filter(pk__in=[upload.pk for upload in uploads]).update(weighed_at=now())
+    return uploads

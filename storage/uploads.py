@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
@@ -29,6 +29,8 @@ GRACE = timedelta(minutes=15)
 KEPT = timedelta(hours=24)
 # Whoever was given up for dead, or held an address that ended, has written its last byte by then.
 LATE = timedelta(hours=24)
+# Addresses of these stay good when the upload has ended; those of parts end with it.
+SINGLE = (UploadKind.PUT, UploadKind.POST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,12 @@ class Wanted:
 
 def new_key(project_id: UUID) -> str:
     """Return a key that was never used: keys hold no names of people, so no path can escape."""
-    return f"{PREFIX}{project_id.hex}/{uuid7().hex}"
+    return f"{keys_of(project_id)}{uuid7().hex}"
+
+
+def keys_of(project_id: UUID) -> str:
+    """Return how all keys of a project begin."""
+    return f"{PREFIX}{project_id.hex}/"
 
 
 def begin_upload(access: StorageAccess, wanted: Wanted, *, kind: UploadKind, life: timedelta) -> Upload:
@@ -157,17 +164,23 @@ def abandon_upload(upload: Upload) -> bool:
 
 
 def discard_upload(upload: Upload) -> None:
-    """Discard the key of an upload that ends without an object; what its sender may still write to it goes a second time, later."""
-    discard([upload.key], store_id=upload.store_id, again_at=max(upload.expires_at, now()) + LATE)
+    """Discard the key of an upload that ends without an object; what its sender may still write to it goes again, later."""
+    due = now()
+    signed_until = upload.expires_at if upload.kind in SINGLE else None
+    again_at = max(upload.expires_at, due) + LATE
+    row = DiscardedKey(key=upload.key, due_at=due, again_at=again_at, signed_until=signed_until, store_id=upload.store_id)
+    # The object of an upload that was done may have been deleted just before, without a word of its address.
+    changed = ["again_at", "signed_until", "store_id"]
+    DiscardedKey.objects.bulk_create([row], update_conflicts=True, update_fields=changed, unique_fields=["key"])
 
 
-def discard(keys: Iterable[str], *, after: timedelta = timedelta(0), again_at: datetime | None = None, store_id: str = "") -> None:
-    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time, and once more.
+def discard(keys: Iterable[str], *, after: timedelta = timedelta(0)) -> None:
+    """Note in the present transaction that nobody refers to these keys any more; their bytes go `after` that time.
 
     In the order of the keys: two that note the same ones wait for each other, never both.
     """
     due = now() + after
-    rows = [DiscardedKey(key=key, due_at=due, again_at=again_at, store_id=store_id) for key in sorted(keys)]
+    rows = [DiscardedKey(key=key, due_at=due) for key in sorted(keys)]
     DiscardedKey.objects.bulk_create(rows, batch_size=1000, ignore_conflicts=True)
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 
 import pytest
+import requests
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from controlplane.common.errors import Unavailable
 from storage.bucket import bucket
 from storage.models import DiscardedKey, Space, StoredObject, Upload, UploadKind
+from storage.receivers import clear_project
 from storage.sweep import Swept, sweep
 from storage.transfer import LIFE
 from storage.uploads import Wanted, begin_upload, discard
 from tests.factories import make_project
 from tests.storage.builders import access_to, store_file, traces
-from tests.storage.uploading import PICTURE, begin, complete, post_or_put, send, settle, state
+from tests.storage.uploading import PICTURE, announced, begin, complete, post_or_put, send, settle, state
 
 
 def everything_in_bucket() -> list[str]:
@@ -91,7 +93,7 @@ def test_a_direct_upload_that_nobody_completes_is_given_up_when_its_addresses_en
     assert everything_in_bucket() == []
 
 
-def test_bytes_that_are_sent_again_after_their_object_was_deleted_go_when_the_address_has_ended(caller, clock):
+def test_bytes_that_are_sent_again_after_their_object_was_deleted_go_within_minutes(caller, clock):
     upload = begin(caller, PICTURE, "put", path="one.png")
     send(upload, PICTURE)
     complete(caller, upload)
@@ -99,12 +101,108 @@ def test_bytes_that_are_sent_again_after_their_object_was_deleted_go_when_the_ad
     sweep()
     assert everything_in_bucket() == []
     post_or_put(upload["request"], PICTURE)
+    clock.advance(minutes=11)
+    sweep()
+    assert everything_in_bucket() == []
+    settle(clock)
+    assert not DiscardedKey.objects.exists()
+
+
+@pytest.mark.parametrize("method", ["put", "post"])
+def test_bytes_that_come_after_an_abort_go_within_minutes_again_and_again(caller, clock, method):
+    """Nobody counts them: else who aborts and sends all the same could fill the store."""
+    upload = begin(caller, PICTURE, method)
+    caller.delete(f"/v1/uploads/{upload['uid']}/")
+    sweep()
+    for _ in range(3):
+        send(upload, PICTURE)
+        assert len(everything_in_bucket()) == 1
+        clock.advance(minutes=11)
+        assert sweep().removed == 1
+        assert everything_in_bucket() == []
+    clock.advance(hours=47)
+    sweep()
+    assert DiscardedKey.objects.exists()
     clock.advance(hours=1)
     sweep()
-    assert len(everything_in_bucket()) == 1
-    settle(clock)
-    assert everything_in_bucket() == []
     assert not DiscardedKey.objects.exists()
+
+
+def test_parts_that_come_after_an_abort_are_refused_by_the_store(caller):
+    upload = begin(caller, PICTURE, "multipart")
+    caller.delete(f"/v1/uploads/{upload['uid']}/")
+    sweep()
+    assert requests.put(upload["parts"][0]["url"], data=PICTURE, timeout=30).status_code == 404
+    assert everything_in_bucket() == []
+
+
+def test_bytes_that_come_after_their_project_was_deleted_go_within_minutes(caller, project, clock):
+    """The object was deleted just before: no sweep has noted yet that its address is still good."""
+    upload = begin(caller, PICTURE, "put", path="one.png")
+    send(upload, PICTURE)
+    complete(caller, upload)
+    caller.delete("/v1/objects/one.png")
+    with transaction.atomic():
+        clear_project(project)
+    for _ in range(2):
+        sweep()
+        assert everything_in_bucket() == []
+        send(upload, PICTURE)
+        clock.advance(minutes=11)
+    sweep()
+    assert everything_in_bucket() == []
+
+
+def test_addresses_of_aborted_uploads_count_until_they_end(caller, clock, monkeypatch):
+    monkeypatch.setattr("storage.direct.MOST_SIGNED", 2)
+    aborted = begin(caller, PICTURE, "put")
+    caller.delete(f"/v1/uploads/{aborted['uid']}/")
+    parts = begin(caller, PICTURE, "multipart")
+    caller.delete(f"/v1/uploads/{parts['uid']}/")
+    done = begin(caller, PICTURE, "post", path="one.png")
+    send(done, PICTURE)
+    complete(caller, done)
+    begin(caller, PICTURE, "put")
+    caller.delete("/v1/objects/one.png")
+    sweep()
+    answer = caller.post("/v1/uploads/", announced(PICTURE, "put"), format="json")
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_many_addresses")
+    clock.advance(hours=25)
+    begin(caller, PICTURE, "put")
+
+
+def test_addresses_of_others_do_not_count(caller, neighbour, monkeypatch):
+    monkeypatch.setattr("storage.direct.MOST_SIGNED", 1)
+    neighbours = begin(neighbour, PICTURE, "put")
+    neighbour.delete(f"/v1/uploads/{neighbours['uid']}/")
+    begin(caller, PICTURE, "put")
+
+
+def test_an_upload_whose_parts_are_sent_again_and_again_fails(caller, clock, monkeypatch):
+    monkeypatch.setattr("storage.sweep.SPARE_PARTS", 0)
+    upload = begin(caller, PICTURE, "multipart", path="one.png")
+    other = begin(caller, PICTURE, "multipart", path="two.png")
+    for number in range(2):
+        send(upload, bytes([number]) * len(PICTURE))
+        send(other, PICTURE)
+    assert sweep().failed == 0
+    send(upload, PICTURE)
+    assert sweep().failed == 0
+    clock.advance(minutes=11)
+    assert sweep().failed == 1
+    seen = state(caller, upload)
+    assert (seen["state"], seen["problem"]["code"]) == ("failed", "parts_too_large")
+    assert state(caller, other)["state"] == "open"
+    sweep()
+    assert [key for key, _, _ in bucket().unjoined("objects/")] == [Upload.objects.get(path="two.png").key]
+
+
+def test_all_uploads_in_parts_are_weighed_some_at_a_time(caller, monkeypatch):
+    monkeypatch.setattr("storage.sweep.WEIGHED_TOGETHER", 2)
+    for _ in range(5):
+        begin(caller, PICTURE, "multipart")
+    sweep()
+    assert not Upload.objects.filter(weighed_at=None).exists()
 
 
 def test_an_upload_that_runs_is_left_alone(access, caller, clock):
