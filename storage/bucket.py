@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # What S3 takes at once.
 DELETED_AT_ONCE = 1000
+LISTED_AT_ONCE = 1000
 SMALLEST_PART = 5 * 1024 * 1024
 MOST_PARTS = 10_000
 # The value of S3_PUBLIC_URL where clients cannot reach the store.
@@ -80,6 +81,22 @@ class Bucket:
             for page in self.client.get_paginator("list_parts").paginate(Bucket=self.name, Key=key, UploadId=store_id):
                 found += [Part(part["PartNumber"], part["ETag"], part["Size"]) for part in page.get("Parts", [])]
         return sorted(found, key=lambda part: part.number)
+
+    def weigh_parts(self, key: str, store_id: str) -> int | None:
+        """Return the bytes of all parts in all their versions; None when one has more versions than can be listed. Raises `PartsGone`."""
+        size, after = 0, 0
+        with translated_errors(key), known_parts():
+            while True:
+                page = self.client.list_parts(Bucket=self.name, Key=key, UploadId=store_id, MaxParts=LISTED_AT_ONCE, PartNumberMarker=after)
+                parts = page.get("Parts", [])
+                if not parts or not page["IsTruncated"]:
+                    return size + sum(part["Size"] for part in parts)
+                # Pages go on after a number: of the last one here, versions may be left out.
+                last = parts[-1]["PartNumber"]
+                if last - 1 <= after and parts[0]["PartNumber"] == last:
+                    return None
+                after = last - 1
+                size += sum(part["Size"] for part in parts if part["PartNumber"] < last)
 
     def join_parts(self, key: str, store_id: str, parts: Sequence[Part]) -> None:
         """Make the object of its parts. Raises `PartsGone`."""

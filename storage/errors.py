@@ -101,11 +101,11 @@ def too_many_addresses(most: int) -> Conflict:
     )
 
 
-def parts_too_heavy(stored: int, size: int) -> Conflict:
+def parts_too_heavy(most: int, size: int) -> Conflict:
     """Return why an upload was given up whose parts were sent over and over (bytes): the store keeps each version."""
     return Conflict(
         "parts_too_large",
-        f"The parts that were sent add up to {readable_size(stored)}, the upload is of {readable_size(size)}: parts were sent again too often. "
+        f"The parts that were sent add up to more than {readable_size(most)}, the upload is of {readable_size(size)}: they were sent too often. "
         "Nothing was stored; send it again.",
     )
 

@@ -204,11 +204,12 @@ def weigh_parts(swept: Swept) -> bool:
     uploads = take_unweighed()
     for upload in uploads:
         try:
-            stored = sum(part.size for part in bucket().parts(upload.key, upload.store_id))
+            stored = bucket().weigh_parts(upload.key, upload.store_id)
         except PartsGone:
             continue
-        if stored > 2 * upload.size + SPARE_PARTS * upload.part_size:
-            swept.failed += fail_upload(upload, parts_too_heavy(stored, upload.size))
+        most = 2 * upload.size + SPARE_PARTS * upload.part_size
+        if stored is None or stored > most:
+            swept.failed += fail_upload(upload, parts_too_heavy(most, upload.size))
     return len(uploads) == WEIGHED_TOGETHER
 
 

@@ -197,6 +197,19 @@ def test_an_upload_whose_parts_are_sent_again_and_again_fails(caller, clock, mon
     assert [key for key, _, _ in bucket().unjoined("objects/")] == [Upload.objects.get(path="two.png").key]
 
 
+def test_parts_are_weighed_in_all_their_versions_over_several_pages(access, monkeypatch):
+    """A page of the store's list begins after a part's number: versions at the end of the page before would be left out."""
+    monkeypatch.setattr("storage.bucket.LISTED_AT_ONCE", 4)
+    key = "objects/one"
+    store_id = bucket().begin_parts(key, "image/png")
+    for number in (1, 2, 3, 4, 4, 4, 6, 7, 7, 8):
+        bucket().put_part(key, store_id, number, b"x" * number)
+    assert bucket().weigh_parts(key, store_id) == 1 + 2 + 3 + 4 * 3 + 6 + 7 * 2 + 8
+    for _ in range(4):
+        bucket().put_part(key, store_id, 7, b"other")
+    assert bucket().weigh_parts(key, store_id) is None
+
+
 def test_all_uploads_in_parts_are_weighed_some_at_a_time(caller, monkeypatch):
     monkeypatch.setattr("storage.sweep.WEIGHED_TOGETHER", 2)
     for _ in range(5):
