@@ -24,7 +24,6 @@ class FilePart:
     """What a form says of its file before the bytes."""
 
     content_type: str | None
-    filename: str | None
 
 
 class UploadForm:
@@ -59,7 +58,7 @@ class UploadForm:
                 if self._file_seen:
                     raise InvalidInput("two_files", "The form has two files. Send one file in each request.", fields={"file": ["only one"]})
                 self._file_seen = True
-                return FilePart(event.header("Content-Type"), event.filename)
+                return FilePart(event.header("Content-Type"))
             self._read_field(event.name or "")
         return None
 

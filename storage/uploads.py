@@ -20,7 +20,7 @@ from storage.access import StorageAccess
 from storage.errors import path_exists, upload_gone, wrong_hash, wrong_size
 from storage.models import ONE_AT_A_PATH, DiscardedKey, StoredObject, Upload, UploadKind, UploadState
 from storage.paths import checked_path
-from storage.space import add_to_space, check_room, locked_space
+from storage.space import RESERVING, add_to_space, check_room, locked_space
 
 PREFIX = "objects/"
 # Readers of an object that is overwritten get to their end.
@@ -101,7 +101,7 @@ def finish_upload(upload: Upload, *, size: int, sha256: str) -> StoredObject:
     try:
         with transaction.atomic():
             space = locked_space(upload.project_id)
-            held = Upload.objects.select_for_update().filter(pk=upload.pk, state__in=(UploadState.OPEN, UploadState.VERIFYING)).first()
+            held = Upload.objects.select_for_update().filter(pk=upload.pk, state__in=RESERVING).first()
             if held is None:
                 raise upload_gone()
             replaced = object_at(upload.project_id, upload.path)
@@ -157,7 +157,7 @@ def close_upload(upload: Upload, stored: StoredObject) -> None:
 def abandon_upload(upload: Upload) -> bool:
     """Forget an upload that made no object and discard its key; False when it is finished, or somebody else did so before."""
     with transaction.atomic():
-        gone, _ = Upload.objects.filter(pk=upload.pk, state__in=(UploadState.OPEN, UploadState.VERIFYING)).delete()
+        gone, _ = Upload.objects.filter(pk=upload.pk, state__in=RESERVING).delete()
         if gone:
             discard_upload(upload)
     return bool(gone)
