@@ -69,8 +69,8 @@ def traces(stack: Stack, project_url: str) -> dict[str, Any]:
 
 
 def of_project(table: str) -> Composed:
-    """Return the query of a table's rows of a project."""
-    return SQL("SELECT * FROM {} WHERE project_id = %s").format(Identifier(table))
+    """Return the query of a table's rows of a project, without the mark that the sweep leaves when it passes by."""
+    return SQL("SELECT to_jsonb(it) - 'weighed_at' FROM {} it WHERE project_id = %s").format(Identifier(table))
 
 
 def keys(stack: Stack, project: UUID) -> list[str]:
