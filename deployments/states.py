@@ -27,6 +27,7 @@ class DesiredState(TextChoices):
     """What the user wants of a deployment (intent); the API and pages write it, the reconciler brings it about."""
 
     RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
     DELETED = "DELETED"
 
 

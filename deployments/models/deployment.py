@@ -1,4 +1,4 @@
-"""Deployments and the changes of their status."""
+"""Deployments, their revisions, and the changes of their status."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from deployments.offers import Offer, offer_of
 from deployments.querysets import DeploymentQuerySet, DeploymentRowQuerySet
 from deployments.states import DesiredState, Status
 
+MOST_REPLICAS = 10
+
 
 class Deployment(BaseModel):
     """A workflow on an offer, at one URL for its life.
 
-    Intent (`desired_state`, `wanted_version`, `size`; each change raises `generation`) is written by services. Everything below
-    "status" is written by the reconciler alone, under its lease. A deleted one keeps its row without references to the workflow,
-    so that usage can be explained and the workflow can be deleted.
+    Intent (each change raises `generation`) is written by services: what is wanted (`desired_state`), the wanted `revision` with its version
+    and size, and how many replicas there may be. Everything below "status" is written by the reconciler alone, under its lease: `wanted_replicas`
+    is its decision within the limits, `watch_from` and `watch_until` the time in which a new revision is watched for faults. A deleted one keeps
+    its row without references to the workflow, so that usage can be explained and the workflow can be deleted.
     """
 
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, null=True, related_name="deployments")
@@ -37,13 +40,23 @@ class Deployment(BaseModel):
     desired_state = models.CharField(max_length=10, choices=DesiredState, default=DesiredState.RUNNING)
     wanted_version = models.ForeignKey(WorkflowVersion, on_delete=models.PROTECT, null=True, related_name="+")
     size = models.CharField(max_length=4)
+    revision = models.PositiveIntegerField(default=1)
     generation = models.PositiveIntegerField(default=1)
+    min_replicas = models.PositiveSmallIntegerField(default=1)
+    max_replicas = models.PositiveSmallIntegerField(default=1)
+    idle_seconds = models.PositiveIntegerField(default=0)
+    auto_rollback = models.BooleanField(default=True)
+    expires_at = models.DateTimeField(null=True)
 
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     status_since = models.DateTimeField(default=timezone.now)
     reason_code = models.CharField(max_length=40, blank=True, default="")
     reason_detail = models.TextField(blank=True, default="")
     observed_generation = models.PositiveIntegerField(default=0)
+    wanted_replicas = models.PositiveSmallIntegerField(default=1)
+    scaled_at = models.DateTimeField(null=True)
+    watch_from = models.DateTimeField(null=True)
+    watch_until = models.DateTimeField(null=True)
     lease_token = models.UUIDField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True, default=timezone.now)
@@ -60,9 +73,15 @@ class Deployment(BaseModel):
                 | models.Q(lease_token__isnull=False, lease_expires_at__isnull=False),
                 name="deployment_lease_whole",
             ),
+            models.CheckConstraint(
+                condition=models.Q(min_replicas__lte=models.F("max_replicas"), max_replicas__gte=1, max_replicas__lte=MOST_REPLICAS),
+                name="deployment_replicas_in_limits",
+            ),
         ]
         indexes = [
             models.Index(fields=["next_check_at"], name="deployment_due", condition=models.Q(next_check_at__isnull=False)),
+            models.Index(fields=["expires_at"], name="deployment_expiring", condition=models.Q(expires_at__isnull=False)),
+            models.Index(fields=["watch_until"], name="deployment_watched", condition=models.Q(watch_until__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -82,6 +101,56 @@ class Deployment(BaseModel):
     def endpoint(self) -> str:
         """Return the URL that callers use; it never changes."""
         return str(settings.ENDPOINT_URL_TEMPLATE).format(slug=self.slug)
+
+
+class RevisionKind(models.TextChoices):
+    """What made a revision."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    RESIZE = "RESIZE"
+    RESTART = "RESTART"
+    ROLLBACK = "ROLLBACK"
+    AUTO_ROLLBACK = "AUTO_ROLLBACK"
+
+
+class RevisionState(models.TextChoices):
+    """What became of a revision. A SERVED one took traffic once; rolling back goes to one of these."""
+
+    PENDING = "PENDING"
+    SERVED = "SERVED"
+    FAILED = "FAILED"
+    SUPERSEDED = "SUPERSEDED"
+
+
+class Revision(BaseModel):
+    """One version on one size that a deployment was to run: who wanted it, when, why, and the digest of what was built for it.
+
+    `tag` and `size` stay when the version is deleted. Numbers rise by one in a deployment and are never used again.
+    """
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="revisions")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=14, choices=RevisionKind)
+    version = models.ForeignKey(WorkflowVersion, on_delete=models.SET_NULL, null=True, related_name="+")
+    tag = models.CharField(max_length=100)
+    size = models.CharField(max_length=4)
+    digest = models.CharField(max_length=64, blank=True, default="")
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
+    note = models.TextField(blank=True, default="")
+    state = models.CharField(max_length=10, choices=RevisionState, default=RevisionState.PENDING)
+    served_at = models.DateTimeField(null=True)
+    reason_code = models.CharField(max_length=40, blank=True, default="")
+    reason_detail = models.TextField(blank=True, default="")
+
+    objects = DeploymentRowQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "revision"
+        constraints = [models.UniqueConstraint(fields=["deployment", "number"], name="revision_number_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.tag} {self.size} ({self.state})"
 
 
 class StatusChange(BaseModel):

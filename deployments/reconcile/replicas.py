@@ -37,6 +37,7 @@ def wanted_replica(lease: Lease, bundle: Bundle) -> Replica:
             generation=deployment.generation,
             defaults={
                 "name": replica_name(deployment),
+                "revision": deployment.generation,
                 "version": deployment.wanted_version,
                 "backend": deployment.backend,
                 "bundle": bundle.digest,
