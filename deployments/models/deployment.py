@@ -21,9 +21,10 @@ class Deployment(BaseModel):
     """A workflow on an offer, at one URL for its life.
 
     Intent (each change raises `generation`) is written by services: what is wanted (`desired_state`), the wanted `revision` with its version
-    and size, and how many replicas there may be. Everything below "status" is written by the reconciler alone, under its lease: `wanted_replicas`
-    is its decision within the limits, `watch_from` and `watch_until` the time in which a new revision is watched for faults. A deleted one keeps
-    its row without references to the workflow, so that usage can be explained and the workflow can be deleted.
+    and size, and how many replicas there may be. Everything below "status" is written by the reconciler alone, under its lease:
+    `served_revision` took the traffic last (0 = none yet), `watch_from` and `watch_until` are the time in which it is watched for faults.
+    `wanted_replicas` follows the demand within the limits, since `scaled_at`. A deleted one keeps its row without references to the workflow,
+    so that usage can be explained and the workflow can be deleted.
     """
 
     workflow = models.ForeignKey(Workflow, on_delete=models.PROTECT, null=True, related_name="deployments")
@@ -53,6 +54,7 @@ class Deployment(BaseModel):
     reason_code = models.CharField(max_length=40, blank=True, default="")
     reason_detail = models.TextField(blank=True, default="")
     observed_generation = models.PositiveIntegerField(default=0)
+    served_revision = models.PositiveIntegerField(default=0)
     wanted_replicas = models.PositiveSmallIntegerField(default=1)
     scaled_at = models.DateTimeField(null=True)
     watch_from = models.DateTimeField(null=True)
@@ -96,6 +98,11 @@ class Deployment(BaseModel):
     def offer(self) -> Offer:
         """Return the wanted offer."""
         return offer_of(provider=self.provider, flavour=self.flavour, size=self.size)
+
+    @property
+    def may_sleep(self) -> bool:
+        """Tell whether it goes on without a replica while nobody calls; a call then waits for the start of one."""
+        return self.min_replicas == 0 and self.idle_seconds > 0
 
     @property
     def endpoint(self) -> str:
