@@ -1,7 +1,7 @@
 """Deployments, their revisions, replicas and bundles, and what they leave behind: status changes, log lines, usage, alerts."""
 
 from deployments.models.alert import Alert, AlertKind
-from deployments.models.bundle import Bundle
+from deployments.models.bundle import BuildListener, Bundle
 from deployments.models.deployment import Deployment, Revision, RevisionKind, RevisionState, StatusChange
 from deployments.models.logs import LogHead, LogLine
 from deployments.models.replica import Replica
@@ -11,6 +11,7 @@ from deployments.models.usage import UsageEvent
 __all__ = [
     "Alert",
     "AlertKind",
+    "BuildListener",
     "Bundle",
     "Deployment",
     "LogHead",
