@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class ApiConfig(AppConfig):
-    """Holds no models; its commands and templates are found through it."""
+    """Holds the keys of requests that may be sent twice."""
 
     name = "controlplane.api"
     label = "api"
