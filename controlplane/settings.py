@@ -80,6 +80,13 @@ STORAGE_SILENCE = env.float("STORAGE_SILENCE", default=30)
 STORAGE_DIRECT_LIFE = timedelta(seconds=env.int("STORAGE_DIRECT_LIFE", default=24 * 3600))
 
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
+# Building (docs/bundles.md). Sizes are bytes, times seconds.
+BUILD_FOLDER = env("BUILD_FOLDER", default=str(DATA_DIR / "build"))
+BUILD_CACHE_BYTES = env.int("BUILD_CACHE_BYTES", default=5 * 1024**3)
+BUILD_TIMEOUT = env.float("BUILD_TIMEOUT", default=900)
+PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL", default="")
+PACKAGE_FOLDER = env("PACKAGE_FOLDER", default="")
+REGISTRY_URL = env("REGISTRY_URL", default="").rstrip("/")
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
 PUSH_MAX_BYTES = env.int("PUSH_MAX_BYTES", default=512 * 1024 * 1024)
 SOCIAL = social_settings(env("SOCIAL_PROVIDERS", default=""))
