@@ -6,7 +6,7 @@ from deployments.models.deployment import Deployment, Revision, RevisionKind, Re
 from deployments.models.logs import LogHead, LogLine
 from deployments.models.replica import Replica
 from deployments.models.schedule import Schedule, ScheduleAction
-from deployments.models.usage import UsageEvent
+from deployments.models.usage import UsageBucket, UsageEvent, UsageGrain
 
 __all__ = [
     "Alert",
@@ -23,5 +23,7 @@ __all__ = [
     "Schedule",
     "ScheduleAction",
     "StatusChange",
+    "UsageBucket",
     "UsageEvent",
+    "UsageGrain",
 ]
