@@ -49,6 +49,7 @@ FIELD_KEY = secret("FIELD_KEY")
 PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000").rstrip("/")
 GATEWAY_URL = env("GATEWAY_URL", default="http://127.0.0.1:8100").rstrip("/")
 ENDPOINT_URL_TEMPLATE = env("ENDPOINT_URL_TEMPLATE", default=GATEWAY_URL + "/{slug}")
+SERVERLESS_IDLE_SECONDS = env.int("SERVERLESS_IDLE_SECONDS", default=900)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]", "testserver"])
 EMAIL_BACKEND = "controlplane.accounts.mail.FileBackend"
 if env("EMAIL_URL", default=""):
@@ -112,6 +113,7 @@ INSTALLED_APPS = [
     "controlplane.accounts",
     "controlplane.workspaces",
     "controlplane.projects",
+    "controlplane.webhooks",
     "controlplane.hub",
     "controlplane.embedded",
     "controlplane.ops",

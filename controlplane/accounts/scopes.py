@@ -20,7 +20,7 @@ MEANING = {
     Scope.DEPLOY: "push workflows and algorithms, create and change deployments; includes read",
     Scope.CONSUME: "get endpoint tokens, to call deployments",
     Scope.STORAGE: "get endpoint tokens that open the storage of a project too; includes consume",
-    Scope.ADMIN: "change projects, organizations, members and tokens, delete and publish algorithms, read the audit log; includes read",
+    Scope.ADMIN: "change projects, organizations, members, webhooks and tokens, delete and publish algorithms, read the audit log; includes read",
 }
 
 IMPLIED = {Scope.DEPLOY: frozenset({Scope.READ}), Scope.STORAGE: frozenset({Scope.CONSUME}), Scope.ADMIN: frozenset({Scope.READ})}
