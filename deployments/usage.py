@@ -16,6 +16,7 @@ from billing.pricing import cost_of_run
 from controlplane.common.valkey import valkey
 from deployments.models import UsageEvent
 from deployments.offers import find_product
+from deployments.usage_sums import insert_events
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,15 @@ REFUSED_STREAM = "sw:usage:refused"
 BATCH = 1000
 BATCHES_A_TICK = 20
 RECLAIM_AFTER_MS = 30_000
+# A year: no run takes longer, and sums must not overflow.
+MOST_MS = 366 * 24 * 3600 * 1000
 STATES = {"SUCCESS", "FAILURE"}
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 def consume_usage() -> int:
-    """Write what is in the stream to UsageEvent; return how many entries were taken.
+    """Write what is in the stream to UsageEvent and its sums; return how many entries were taken.
 
     At least once in, exactly once kept: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
     stream after the commit. Entries of a worker that died are taken over after 30 seconds; while the database does not answer (raises
@@ -104,7 +107,7 @@ def store(entries: list[Entry]) -> None:
             logger.error("usage entry %s refused: %s", key, error)  # noqa: TRY400
             refused.append(fields)
     with transaction.atomic():
-        UsageEvent.objects.bulk_create(events, ignore_conflicts=True)
+        insert_events(events)
     pipe = valkey().pipeline(transaction=True)
     for fields in refused:
         pipe.xadd(REFUSED_STREAM, fields)
@@ -118,6 +121,11 @@ def parse_event(fields: dict[bytes, bytes]) -> UsageEvent:
     """Return the priced row of one entry. Raises KeyError, ValueError or LookupError for what cannot be."""
     text = {name.decode(): value.decode() for name, value in fields.items()}
     duration = int(text["duration_ms"])
+    if not 0 <= duration <= MOST_MS:
+        raise ValueError(f"no duration: {duration} ms")
+    revision = int(text["revision"]) if text.get("revision") else None
+    if revision is not None and not 0 <= revision < 2**31:
+        raise ValueError(f"no revision: {revision}")
     offer = find_product(text["product"])
     if offer is None:
         raise LookupError(f"no product '{text['product']}'")
@@ -134,4 +142,6 @@ def parse_event(fields: dict[bytes, bytes]) -> UsageEvent:
         duration_ms=duration,
         ended_at=datetime.fromtimestamp(int(text["ended_at"]) / 1000, UTC),
         micro_credits=cost_of_run(offer.price, duration_ms=duration),
+        revision=revision,
+        fault=text.get("fault") == "1",
     )

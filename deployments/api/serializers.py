@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from controlplane.api.fields import UrlField
-from deployments.logs import LEVELS
-from deployments.models import Deployment, LogLine
+from deployments.models import Deployment
 from deployments.offers import FLAVOURS, PROVIDER_ALIASES, PROVIDERS, REGIONS, SIZES
 from deployments.selectors import serving_replica
 from deployments.states import MEANINGS, Status, next_step
-
-# 2286-11-20; above it a millisecond timestamp is a mistake, and dates end.
-MOST_MS = 10_000_000_000_000
-LOG_LIMIT = 10_000
 
 
 class PriceOutput(serializers.Serializer[Any]):
@@ -135,69 +129,3 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
         """Return the level that the serving replica reached."""
         replica = serving_replica(deployment)
         return dict(replica.isolation) if replica else {}
-
-
-class LogQuery(serializers.Serializer[Any]):
-    """Which lines of a log: times in milliseconds since 1970, both ends included."""
-
-    start = serializers.IntegerField(required=False, min_value=0, max_value=MOST_MS)
-    end = serializers.IntegerField(required=False, min_value=0, max_value=MOST_MS)
-    level = serializers.ChoiceField(choices=LEVELS, required=False, help_text="Lines of exactly this level.")
-    limit = serializers.IntegerField(min_value=1, max_value=LOG_LIMIT, default=1000)
-
-
-class LogLineOutput(serializers.ModelSerializer[LogLine]):
-    """A line; `run` and `duration_ms` (of the engine) are there on lines about a run."""
-
-    source = serializers.ChoiceField(choices=["build", "run"], read_only=True)  # type: ignore[assignment]
-
-    class Meta:
-        model = LogLine
-        fields = ["timestamp", "level", "source", "message", "run", "duration_ms"]
-
-    def to_representation(self, line: LogLine) -> dict[str, Any]:
-        """Leave out what a line does not have."""
-        return {name: value for name, value in super().to_representation(line).items() if value is not None}
-
-
-class LogOutput(serializers.Serializer[Any]):
-    """Lines in order; go on with `start = end + 1`."""
-
-    logs = LogLineOutput(many=True)
-    end = serializers.IntegerField(help_text="Time of the last line.")
-
-
-class UsageQuery(serializers.Serializer[Any]):
-    """A period in milliseconds since 1970. The default is the last 24 hours."""
-
-    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """Name the fields as the wire does: `from` is no Python name."""
-        return {name: serializers.IntegerField(required=False, min_value=0, max_value=MOST_MS) for name in ("from", "to")}
-
-
-class ProductOutput(serializers.Serializer[Any]):
-    """What was used."""
-
-    name = serializers.CharField()
-    unit = serializers.CharField()
-
-
-class HitsOutput(serializers.Serializer[Any]):
-    """Runs in total, and by the start of their minute, hour or day in milliseconds (minutes up to a day, hours up to eight days)."""
-
-    total = serializers.IntegerField()
-    data = serializers.DictField(child=serializers.IntegerField())  # type: ignore[assignment]
-
-
-class UsageOutput(serializers.Serializer[Any]):
-    """The runs of one product."""
-
-    product = ProductOutput()
-    hits = HitsOutput()
-    duration_ms = serializers.IntegerField(help_text="Time of the engine, each run rounded up to a whole millisecond.")
-    micro_credits = serializers.IntegerField(help_text="What the runs cost, in millionths of a credit.")
-
-
-def moment(milliseconds: int) -> datetime:
-    """Return the aware moment of a millisecond timestamp."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

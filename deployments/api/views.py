@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import UUID
 
 from django.http import HttpResponse
@@ -14,26 +13,17 @@ from controlplane.accounts.api.actors import actor_of
 from controlplane.api.pagination import paged
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import Access, WorkspaceView, no_content, validated
-from controlplane.common import clock
 from controlplane.workspaces.permissions import Permission, require
 from deployments.api import examples
 from deployments.api.serializers import (
     DeploymentChange,
     DeploymentInput,
     DeploymentOutput,
-    LogOutput,
-    LogQuery,
     OfferOutput,
-    UsageOutput,
-    UsageQuery,
-    moment,
 )
 from deployments.models import Deployment
 from deployments.offers import FLAVOURS, PROVIDERS, REGIONS, canonical_provider, offers
-from deployments.selectors import read_log, usage_by_product
 from deployments.services import delete_deployment, project_of, request_deployment, update_deployment, visible_deployment, visible_workflow
-
-DAY = timedelta(days=1)
 
 
 def exactly(names: tuple[str, ...]) -> str:
@@ -139,46 +129,6 @@ class DeploymentDetail(WorkspaceView):
         """Delete."""
         delete_deployment(actor=actor_of(request), deployment_id=deployment_id)
         return no_content()
-
-
-class DeploymentLogs(WorkspaceView):
-    """What builds and runs of a deployment wrote."""
-
-    permissions = {"GET": Permission.DEPLOYMENT_READ}
-
-    @extend_schema(
-        summary="Read the logs of a deployment",
-        parameters=[LogQuery],
-        responses=LogOutput,
-        examples=[OpenApiExample("A run", examples.LOGS, response_only=True)],
-    )
-    def get(self, request: Request, deployment_id: UUID) -> Response:
-        """Read lines: from `start` on, or the newest without one."""
-        query = {"start": None, "end": None, "level": None, **validated(LogQuery, request.query_params)}
-        return Response(LogOutput(read_log(readable(request, deployment_id), **query)).data)
-
-
-class DeploymentUsage(WorkspaceView):
-    """How often a deployment was called."""
-
-    permissions = {"GET": Permission.DEPLOYMENT_READ}
-
-    @extend_schema(
-        summary="Count the runs of a deployment",
-        parameters=[
-            OpenApiParameter("from", int, description="Milliseconds since 1970; a day before `to` if left out."),
-            OpenApiParameter("to", int, description="Milliseconds since 1970, its bucket included; now if left out."),
-        ],
-        responses=UsageOutput(many=True),
-        examples=[OpenApiExample("Three runs", examples.USAGE[0], response_only=True)],
-    )
-    def get(self, request: Request, deployment_id: UUID) -> Response:
-        """Count runs by product and minute, hour or day."""
-        query = validated(UsageQuery, request.query_params)
-        until = moment(query["to"]) if "to" in query else clock.now()
-        since = moment(query["from"]) if "from" in query else until - DAY
-        rows = usage_by_product(readable(request, deployment_id).pk, since=since, until=until)
-        return Response(UsageOutput(rows, many=True).data)
 
 
 def readable(request: Request, deployment_id: UUID) -> Deployment:

@@ -15,7 +15,7 @@ from deployments import logs
 from deployments.logs import NewLine, append_lines, parse_line, prune_logs, tail_logs
 from deployments.models import Deployment, LogLine, Replica
 from deployments.providers.base import ProviderUnavailable
-from deployments.selectors import read_log
+from deployments.selectors_logs import read_log
 from deployments.services import delete_deployment
 from tests.deployments.builders import deploy
 from tests.deployments.conftest import Clock

@@ -15,7 +15,7 @@ from controlplane.common.ids import uuid7
 from controlplane.common.valkey import valkey
 from deployments import usage
 from deployments.models import Deployment, UsageEvent
-from deployments.selectors import usage_by_product
+from deployments.selectors_usage import usage_by_product
 from deployments.usage import consume_usage
 from tests.deployments.builders import deploy
 from tests.fakes.provider import FakeProvider

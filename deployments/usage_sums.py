@@ -1,0 +1,91 @@
+"""The sums of usage: written with the runs, in one statement, so that they can never tell anything else than the runs do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models.functions import TruncDay
+
+from deployments.models import UsageBucket, UsageEvent, UsageGrain
+
+DAY = timedelta(days=1)
+EVENTS, BUCKETS = "deployments_usageevent", "deployments_usagebucket"
+COLUMNS = {
+    "run": "uuid",
+    "deployment_id": "uuid",
+    "workflow_id": "uuid",
+    "project_id": "uuid",
+    "namespace_id": "uuid",
+    "product": "text",
+    "state": "text",
+    "duration_ms": "bigint",
+    "ended_at": "timestamptz",
+    "micro_credits": "bigint",
+    "revision": "integer",
+    "fault": "boolean",
+}
+KEY = "deployment_id, grain, start, product, project_id, namespace_id"
+GRAINS = ", ".join(f"('{grain}')" for grain in UsageGrain.values)
+# Grouped and sorted before the first row is written: whoever writes the same sums at the same time takes their locks in the same order, and has
+# its runs already.
+SUMS = f"""
+    SELECT deployment_id, grain, date_trunc(grain, ended_at, 'UTC'), product, project_id, namespace_id,
+           count(*), count(*) FILTER (WHERE state <> 'SUCCESS'), sum(duration_ms), sum(micro_credits)
+    FROM {{source}} CROSS JOIN (VALUES {GRAINS}) AS grains (grain)
+    GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
+INTO_BUCKETS = f"INSERT INTO {BUCKETS} ({KEY}, hits, failures, duration_ms, micro_credits)"
+INSERT = f"""
+    WITH fresh AS (
+        INSERT INTO {EVENTS} ({", ".join(COLUMNS)})
+        SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())})
+        ON CONFLICT (run) DO NOTHING RETURNING *
+    )
+    {INTO_BUCKETS} {SUMS.format(source="fresh")}
+    ON CONFLICT ({KEY}) DO UPDATE SET
+        hits = {BUCKETS}.hits + excluded.hits,
+        failures = {BUCKETS}.failures + excluded.failures,
+        duration_ms = {BUCKETS}.duration_ms + excluded.duration_ms,
+        micro_credits = {BUCKETS}.micro_credits + excluded.micro_credits"""  # noqa: S608
+OF_DAY = "({table}.{column} >= %(first)s AND {table}.{column} < %(end)s AND (%(deployment)s::uuid IS NULL OR {table}.deployment_id = %(deployment)s))"
+
+
+def insert_events(events: Sequence[UsageEvent]) -> None:
+    """Insert runs and add them to their sums; a run that is there already changes nothing, whoever reports it again."""
+    rows = sorted(events, key=lambda event: event.run)
+    with connection.cursor() as cursor:
+        cursor.execute(INSERT, [[getattr(event, name) for event in rows] for name in COLUMNS])
+
+
+def rebuild_sums(
+    *, since: datetime | None = None, until: datetime | None = None, deployment_id: UUID | None = None
+) -> Iterator[tuple[datetime, int]]:
+    """Write the sums anew from the runs, day by day; yields each day with its number of sums.
+
+    For repairs: after events were written or removed by hand. Each day is one transaction, in which nobody else writes sums (they wait).
+    """
+    for first in days(since, until, deployment_id):
+        yield first, rebuild_day(first, deployment_id)
+
+
+def rebuild_day(first: datetime, deployment_id: UUID | None = None) -> int:
+    """Write the sums of the day that begins at `first` anew, of one deployment or of all; return how many there are."""
+    values = {"first": first, "end": first + DAY, "deployment": deployment_id}
+    of_day = f"(SELECT * FROM {EVENTS} WHERE {OF_DAY.format(table=EVENTS, column='ended_at')}) AS of_day"  # noqa: S608
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"LOCK TABLE {BUCKETS} IN SHARE ROW EXCLUSIVE MODE")
+        cursor.execute(f"DELETE FROM {BUCKETS} WHERE {OF_DAY.format(table=BUCKETS, column='start')}", values)  # noqa: S608
+        cursor.execute(f"{INTO_BUCKETS} {SUMS.format(source=of_day)}", values)
+        return int(cursor.rowcount)
+
+
+def days(since: datetime | None, until: datetime | None, deployment_id: UUID | None) -> list[datetime]:
+    """Return the days (UTC) from `since` to `until` that have runs or sums, the first ones first; without limits, all of them."""
+    found: set[datetime] = set()
+    for model, column in ((UsageEvent, "ended_at"), (UsageBucket, "start")):
+        rows: Any = model.objects.filter(deployment_id=deployment_id) if deployment_id else model.objects.all()
+        found.update(rows.annotate(day=TruncDay(column, tzinfo=UTC)).values_list("day", flat=True).distinct())
+    return sorted(day for day in found if (since is None or day + DAY > since) and (until is None or day <= until))
