@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from controlplane.common.errors import Unavailable
 from deployments.states import Reason
 
 
@@ -18,4 +19,12 @@ class BuildFailed(Exception):
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
+        self.reason = Reason(code, detail)
+
+
+class BuildDelayed(Unavailable):
+    """A bundle cannot be built now; it is tried again by itself. `reason` is what the deployment shows meanwhile (INDEX_DOWN, BEING_BUILT …)."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
         self.reason = Reason(code, detail)

@@ -8,8 +8,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import IO
 
 from django.conf import settings
@@ -18,7 +16,7 @@ from controlplane.common.errors import NotFound
 from controlplane.common.objectstore import object_store
 from controlplane.hub.selectors import FoundPackage, Platform, package_for
 from controlplane.projects.models import WorkflowVersion
-from deployments.bundles.requirements import installed_in
+from deployments.bundles.environment import runtime_environment
 from deployments.errors import BuildFailed
 
 SPOOL_BYTES = 32 * 1024 * 1024
@@ -72,11 +70,13 @@ def take_algorithms(version: WorkflowVersion, note: Callable[..., None]) -> list
 
 def runtime_platform() -> Platform:
     """Return what the runtimes of this installation are. Raises BuildFailed (NO_RUNTIME) when their environment is not on this machine."""
-    python = Path(settings.RUNTIME_PYTHON)
-    installed = installed_in(python)
-    if installed is None or "ikomia" not in installed:
-        raise BuildFailed("NO_RUNTIME", f"The engine's environment is not on this machine ({python}), so no package can be chosen for it.")
-    return Platform(os=SYSTEM, architecture=MACHINE, python=python_version(python), engine=installed["ikomia"])
+    found = runtime_environment()
+    if found is None:
+        raise BuildFailed(
+            "NO_RUNTIME",
+            f"The engine's environment is not on this machine ({settings.RUNTIME_PYTHON}), so no package can be chosen for it.",
+        )
+    return Platform(os=SYSTEM, architecture=MACHINE, python=found.python, engine=found.engine)
 
 
 def known_platform() -> Platform | None:
@@ -85,16 +85,6 @@ def known_platform() -> Platform | None:
         return runtime_platform()
     except BuildFailed:
         return None
-
-
-@lru_cache(maxsize=4)
-def python_version(python: Path) -> str:
-    """Return the version of the interpreter of a virtual environment, read from its own description."""
-    for line in (python.parent.parent / "pyvenv.cfg").read_text().splitlines():
-        name, _, value = line.partition("=")
-        if name.strip() in ("version", "version_info"):
-            return ".".join(value.strip().split(".")[:3])
-    raise BuildFailed("NO_RUNTIME", f"{python.parent.parent} is no virtual environment.")
 
 
 def open_package(taken: Taken, stack: contextlib.ExitStack) -> zipfile.ZipFile:

@@ -1,41 +1,51 @@
-"""Building: archive → checked requirements → tar → object store → Bundle row with its log."""
+"""Building: archive → base → requirements → tar → object store → Bundle row with its log."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from django.conf import settings
 from django.db import transaction
 
-from controlplane.common.errors import NotFound
+from controlplane.common.errors import NotFound, Unavailable
 from controlplane.common.objectstore import object_store
 from controlplane.hub.uploads import record_uses
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles.algorithms import SPOOL_BYTES, Taken, open_package, take_algorithms
+from deployments.bundles.bases import Base, asked_by, bases_here, choose_base
+from deployments.bundles.build_log import BuildLog, begin_build, show_to_waiting
+from deployments.bundles.environment import Environment, runtime_environment
 from deployments.bundles.layer import WORKFLOW, Source, write_layer
-from deployments.bundles.requirements import check_requirements, installed_in, wanted_by_plugins
+from deployments.bundles.packages import LOCK, packaged_files, tidy
+from deployments.bundles.requirements import Wanted, to_install, wanted_by_plugins
+from deployments.bundles.resolve import Installer, workshop
 from deployments.checkpoints import checkpoint
-from deployments.errors import BuildFailed
+from deployments.errors import BuildDelayed, BuildFailed
 from deployments.models import Bundle
 
+# Raise it when the same input gives another bundle than before.
+FORMAT = 1
 
-@dataclass(slots=True)
-class BuildLog:
-    """The lines of a build: [milliseconds since 1970, level, message]."""
 
-    lines: list[list[int | str]] = field(default_factory=list)
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of a build; `digest` and `input_digest` are SHA-256, `size` is bytes."""
 
-    def note(self, message: str, level: str = "INFO") -> None:
-        """Add a line."""
-        self.lines.append([time.time_ns() // 1_000_000, level, message])
+    digest: str
+    size: int
+    input_digest: str
+    base: Base
+    base_note: str
+    lock: str
+    taken: list[Taken]
 
 
 def bundle_key(digest: str) -> str:
@@ -50,58 +60,104 @@ def built_bundle(version: WorkflowVersion) -> Bundle | None:
 
 
 def build_bundle(version: WorkflowVersion) -> Bundle:
-    """Build a version and keep the log, whatever comes of it.
+    """Build a version. The log is kept whatever comes of it, and shown to the deployments that wait for it while it is written.
 
-    Raises BuildFailed; `Unavailable` when the object store is down and `NotFound` when a package was deleted meanwhile: then try again.
+    Raises BuildFailed; `BuildDelayed` and other kinds of `Unavailable` when something does not answer, and `NotFound` when a package was
+    deleted meanwhile: then try again.
     """
-    log = BuildLog()
-    log.note(f"Building {version.workflow.name} {version.tag} (archive {version.archive_sha256[:12]}, {version.archive_size} bytes)")
+    log = begin_build(version)
     try:
-        digest, size, taken = build(version, log.note)
+        built = build(version, log)
     except BuildFailed as error:
         log.note(str(error), "ERROR")
-        record(version, log, digest="", size=0, algorithms=[], reason_code=error.reason.code, reason_detail=error.reason.detail)
+        finish_failed(log, error.reason.code, error.reason.detail)
+        raise
+    except Unavailable as error:
+        code = error.code if isinstance(error, BuildDelayed) else "OBJECT_STORE_DOWN"
+        log.note(f"{error.detail} It is tried again by itself.", "WARNING")
+        log.delay(code, error.detail)
+        raise BuildDelayed(code, error.detail) from error
+    except Exception:
+        finish_failed(log, "", "")
         raise
     checkpoint("bundle_stored")
-    with transaction.atomic():
-        algorithms = [one.recorded() for one in taken]
-        bundle = record(version, log, digest=digest, size=size, algorithms=algorithms, reason_code="", reason_detail="")
-        record_uses(version=version, found=[one.package for one in taken])
+    record(version, log, built)
     checkpoint("bundle_recorded")
-    return bundle
+    return Bundle.objects.get(version=version)
 
 
-def record(version: WorkflowVersion, log: BuildLog, **fields: Any) -> Bundle:
-    """Write the Bundle row; a build that was made twice gives the same row."""
-    return Bundle.objects.update_or_create(version=version, defaults={"log": log.lines, **fields})[0]
+def finish_failed(log: BuildLog, code: str, detail: str) -> None:
+    """Record that nothing was built."""
+    log.finish(digest="", size=0, algorithms=[], input_digest="", lock="", reason_code=code, reason_detail=detail)
+    show_to_waiting(log.bundle)
 
 
-def build(version: WorkflowVersion, note: Callable[..., None]) -> tuple[str, int, list[Taken]]:
-    """Make and store the tar; return its digest, its size and what was taken from the HUB for it."""
+def record(version: WorkflowVersion, log: BuildLog, built: Built) -> None:
+    """Write what was built; a build that was made twice gives the same row."""
+    with transaction.atomic():
+        log.finish(
+            digest=built.digest,
+            size=built.size,
+            algorithms=[one.recorded() for one in built.taken],
+            input_digest=built.input_digest,
+            base=built.base.name,
+            base_note=built.base_note,
+            lock=built.lock,
+            reason_code="",
+            reason_detail="",
+        )
+        record_uses(version=version, found=[one.package for one in built.taken])
+    show_to_waiting(log.bundle)
+
+
+def build(version: WorkflowVersion, log: BuildLog) -> Built:
+    """Make and store the tar, or find that the same input has been built before."""
     with contextlib.ExitStack() as stack:
-        layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
-        archive = stack.enter_context(open_archive(version, stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))))
-        taken = take_algorithms(version, note)
+        spool = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
+        archive, archive_digest = open_archive(version, spool, log.tick)
+        stack.enter_context(archive)
+        environment = runtime_environment()
+        base, base_note = pick_base(version, environment, log.note)
+        taken = take_algorithms(version, log.note)
         sources = [Source(archive), *(Source(stack.enter_context(open_package(one, stack)), one.name) for one in taken)]
-        check_plugins(sources, note)
-        digest, size = write_layer(sources, layer, named_workflow(archive, version))
-        note(f"Bundle {digest[:12]}: {size} bytes")
-        if object_store().exists(bundle_key(digest)):
-            note("The object store has this bundle already")
-        else:
-            layer.seek(0)
-            object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar")
-            note("Stored")
-    return digest, size, taken
+        wanted = missing_packages(sources, base, environment, log.note)
+        workflow = named_workflow(archive, version)
+        folder, cache = stack.enter_context(workshop()) if wanted else (Path(), Path())
+        installer = Installer(base, environment.packages if environment else {}, folder, cache, log.note, log.tick)
+        lock = installer.resolve(wanted) if wanted else ""
+        name = input_name(archive_digest, workflow, taken, base, lock)
+        found = same_input(name)
+        if found:
+            log.note(f"The same has been built before: bundle {found.digest[:12]}")
+            return Built(found.digest, found.size, name, base, base_note, lock, taken)
+        added = installed_files(installer, lock, wanted) if lock else {}
+        layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
+        digest, size = write_layer(sources, layer, workflow, added=added, tick=log.tick)
+        store(layer, digest, size, log.note)
+    return Built(digest, size, name, base, base_note, lock, taken)
 
 
-def open_archive(version: WorkflowVersion, spool: IO[bytes]) -> zipfile.ZipFile:
-    """Fetch the archive into `spool` and open it."""
+def store(layer: IO[bytes], digest: str, size: int, note: Callable[..., None]) -> None:
+    """Put the tar into the object store unless it is there."""
+    note(f"Bundle {digest[:12]}: {size} bytes")
+    if object_store().exists(bundle_key(digest)):
+        note("The object store has this bundle already")
+        return
+    layer.seek(0)
+    object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar")
+    note("Stored")
+
+
+def open_archive(version: WorkflowVersion, spool: IO[bytes], tick: Callable[[], None]) -> tuple[zipfile.ZipFile, str]:
+    """Fetch the archive into `spool`, open it and return its SHA-256 as well."""
+    digest = hashlib.sha256()
     try:
         with object_store().open_stream(version.archive_key) as stream:
             while data := stream.read(1024 * 1024):
+                digest.update(data)
                 spool.write(data)
-        return zipfile.ZipFile(spool)
+                tick()
+        return zipfile.ZipFile(spool), digest.hexdigest()
     except NotFound as error:
         raise BuildFailed("ARCHIVE_MISSING", "The archive of this version is not in the object store any more.") from error
     except zipfile.BadZipFile as error:
@@ -119,14 +175,54 @@ def named_workflow(archive: zipfile.ZipFile, version: WorkflowVersion) -> bytes 
     return json.dumps(version.data, sort_keys=True).encode()
 
 
-def check_plugins(sources: Sequence[Source], note: Callable[..., None]) -> None:
-    """Compare what the plugins ask for with the runtime's environment."""
-    wanted = wanted_by_plugins(sources)
+def pick_base(version: WorkflowVersion, environment: Environment | None, note: Callable[..., None]) -> tuple[Base, str]:
+    """Return the runtime base of a version and what differs from what it asks for. Raises BuildFailed (UNSUPPORTED_RUNTIME, NO_RUNTIME)."""
+    here = {"engine": environment.engine, "python": environment.python} if environment else None
+    base, base_note = choose_base(asked_by(version.data), bases_here(here))
+    note(f"Runtime base: {base}")
+    if base_note:
+        note(base_note, "WARNING")
+    return base, base_note
+
+
+def missing_packages(sources: Sequence[Source], base: Base, environment: Environment | None, note: Callable[..., None]) -> list[Wanted]:
+    """Return the requirements of plugins that the engine's environment does not meet. Raises BuildFailed, naming plugin and requirement."""
+    wanted = wanted_by_plugins(sources, base.markers(environment.python if environment else ""))
     for item in wanted:
         note(f"Plugin {item.plugin} needs {item.requirement}")
-    installed = installed_in(Path(settings.RUNTIME_PYTHON))
-    if installed is None:
-        note(f"The runtime's environment is not on this machine ({settings.RUNTIME_PYTHON}): requirements are not checked", "WARNING")
-    else:
-        check_requirements(wanted, installed)
-        note(f"{len(wanted)} requirements of plugins met")
+    if environment is None:
+        if wanted:
+            raise BuildFailed(
+                "NO_RUNTIME", f"The engine's environment is not on this machine ({settings.RUNTIME_PYTHON}), so requirements cannot be met."
+            )
+        note(f"The engine's environment is not on this machine ({settings.RUNTIME_PYTHON})", "WARNING")
+        return []
+    missing = to_install(wanted, environment.packages)
+    note(f"{len(wanted) - len(missing)} of {len(wanted)} requirements of plugins are met by the engine's environment")
+    return missing
+
+
+def input_name(archive_digest: str, workflow: bytes | None, taken: Sequence[Taken], base: Base, lock: str) -> str:
+    """Return the SHA-256 of all that a bundle is made of."""
+    parts = {
+        "format": FORMAT,
+        "archive": archive_digest,
+        "workflow": hashlib.sha256(workflow).hexdigest() if workflow is not None else "",
+        "algorithms": [[one.name, one.package.sha256] for one in taken],
+        "base": [base.name, base.platform],
+        "lock": lock,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def same_input(name: str) -> Bundle | None:
+    """Return a bundle that was built from the same and is still in the object store."""
+    found: Bundle | None = Bundle.objects.filter(input_digest=name).exclude(digest="").first()
+    return found if found and object_store().exists(bundle_key(found.digest)) else None
+
+
+def installed_files(installer: Installer, lock: str, wanted: Sequence[Wanted]) -> dict[str, Path | bytes]:
+    """Install what the lock says; return the files by their path in the bundle, the lock among them."""
+    folder = installer.install(lock, wanted)
+    tidy(folder)
+    return {LOCK: lock.encode(), **packaged_files(folder)}

@@ -6,9 +6,9 @@ import hashlib
 import io
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from deployments.errors import BuildFailed
@@ -81,25 +81,54 @@ def members(sources: Sequence[Source]) -> list[tuple[str, Member]]:
     return sorted(found.items())
 
 
-def write_layer(sources: Sequence[Source], target: IO[bytes], workflow: bytes | None = None) -> tuple[str, int]:
+def write_layer(
+    sources: Sequence[Source],
+    target: IO[bytes],
+    workflow: bytes | None = None,
+    *,
+    added: Mapping[str, Path | bytes] | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[str, int]:
     """Write the tar and return its SHA-256 and size in bytes. The same archives give the same bytes for everyone, always.
 
-    `workflow` takes the place of the archive's workflow.json.
+    `workflow` takes the place of the archive's workflow.json; `added` are files and contents by their path in the bundle. `tick` is called
+    after each file.
     """
+    entries: dict[str, Member | Path | bytes] = {**dict(members(sources)), **(added or {})}
+    if workflow is not None:
+        entries[WORKFLOW] = workflow
     writer = HashingWriter(target)
     try:
         with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
-            for path, member in members(sources):
-                info = member.info
-                entry = tarfile.TarInfo(path)
-                ours = workflow if path == WORKFLOW else None
-                entry.size = info.file_size if ours is None else len(ours)
-                entry.mode = 0o755 if (info.external_attr >> 16) & 0o100 else 0o644
-                with member.archive.open(info) if ours is None else io.BytesIO(ours) as content:
-                    tar.addfile(entry, content)
+            for path, content in sorted(entries.items()):
+                entry, stream = opened(path, content)
+                with stream:
+                    tar.addfile(entry, stream)
+                tick()
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
+    if writer.size > MAX_UNPACKED_BYTES:
+        raise BuildFailed(
+            "BUNDLE_TOO_LARGE", f"With the packages that its plugins require the workflow has more than {MAX_UNPACKED_BYTES >> 30} GB."
+        )
     return writer.digest.hexdigest(), writer.size
+
+
+def opened(path: str, content: Member | Path | bytes) -> tuple[tarfile.TarInfo, IO[bytes]]:
+    """Return a file's entry and its content."""
+    entry = tarfile.TarInfo(path)
+    executable = False
+    if isinstance(content, Member):
+        entry.size, executable = content.info.file_size, bool((content.info.external_attr >> 16) & 0o100)
+        stream = content.archive.open(content.info)
+    elif isinstance(content, bytes):
+        entry.size, stream = len(content), io.BytesIO(content)
+    else:
+        status = content.stat()
+        entry.size, executable = status.st_size, bool(status.st_mode & 0o100)
+        stream = content.open("rb")
+    entry.mode = 0o755 if executable else 0o644
+    return entry, stream
 
 
 def plugin_files(sources: Sequence[Source]) -> Iterator[tuple[str, str, Member]]:

@@ -1,14 +1,12 @@
-"""What plugins ask for, against what the runtime's environment has. Lines are parsed, never handed to an installer, and no plugin code runs."""
+"""What plugins ask for, and what of it the runtime's environment lacks. Lines are parsed, never handed to an installer, and no plugin code runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.metadata import distributions
-from pathlib import Path
 
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -29,33 +27,44 @@ class Wanted:
     plugin: str
     requirement: Requirement
 
+    @property
+    def plain(self) -> str:
+        """Return it as name, extras and versions; its marker has been looked at."""
+        extras = f"[{','.join(sorted(self.requirement.extras))}]" if self.requirement.extras else ""
+        return f"{self.requirement.name}{extras}{self.requirement.specifier}"
 
-def wanted_by_plugins(sources: Sequence[Source]) -> list[Wanted]:
-    """Return the requirements of all plugins. Raises BuildFailed (BAD_REQUIREMENT) naming plugin, file and line."""
+
+def wanted_by_plugins(sources: Sequence[Source], markers: Mapping[str, str] | None = None) -> list[Wanted]:
+    """Return the requirements of all plugins that count where the markers' values are these (None: those of this process).
+
+    Raises BuildFailed (BAD_REQUIREMENT) naming plugin, file and line.
+    """
     found: list[Wanted] = []
     for plugin, name, member in plugin_files(sources):
         if REQUIREMENTS_FILE.match(name):
             if member.info.file_size > MAX_FILE_BYTES:
                 raise BuildFailed("BAD_REQUIREMENT", f"Plugin '{plugin}': {name} is larger than {MAX_FILE_BYTES // 1024} KB.")
             text = member.archive.read(member.info).decode("utf-8", "replace")
-            found += [Wanted(plugin, requirement) for requirement in parse(text, plugin=plugin, file=name)]
+            found += [Wanted(plugin, requirement) for requirement in parse(text, plugin=plugin, file=name, markers=markers)]
     return found
 
 
-def parse(text: str, *, plugin: str, file: str) -> list[Requirement]:
+def parse(text: str, *, plugin: str, file: str, markers: Mapping[str, str] | None = None) -> list[Requirement]:
     """Return the requirements of a file; comments and empty lines are skipped, lines for other systems or Pythons left out."""
     found = []
+    environment = None if markers is None else dict(markers)
     for number, raw in enumerate(text.lstrip("\ufeff").splitlines(), start=1):
         line = re.sub(r"(^|\s)#.*$", "", raw).strip()
         if not line:
             continue
         try:
             requirement = Requirement(line)
-        except InvalidRequirement as error:
+            counts = requirement.marker is None or requirement.marker.evaluate(environment)
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName) as error:
             raise bad_line(plugin, file, number, line) from error
         if requirement.url:
             raise bad_line(plugin, file, number, line)
-        if requirement.marker is None or requirement.marker.evaluate():
+        if counts:
             found.append(requirement)
     return found
 
@@ -65,30 +74,26 @@ def bad_line(plugin: str, file: str, number: int, line: str) -> BuildFailed:
     return BuildFailed("BAD_REQUIREMENT", f"Plugin '{plugin}', {file}, line {number}: '{line[:100]}' is no name with versions and marker.")
 
 
-def installed_in(python: Path) -> dict[str, str] | None:
-    """Return the distributions (name → version) of an interpreter's environment, or None if it is not on this machine."""
-    folders = tuple(str(path) for path in sorted(python.parent.parent.glob("lib/python3.*/site-packages")))
-    return scan(folders) if folders else None
+def to_install(wanted: Sequence[Wanted], installed: Mapping[str, str]) -> list[Wanted]:
+    """Return what the engine's environment does not have; extras of what it has may need more, so they count as well.
 
-
-@lru_cache(maxsize=4)
-def scan(folders: tuple[str, ...]) -> dict[str, str]:
-    """Return the distributions in these folders; an environment does not change while a worker lives."""
-    return {canonicalize_name(found.metadata["Name"]): found.version for found in distributions(path=list(folders))}
-
-
-def check_requirements(wanted: list[Wanted], installed: dict[str, str]) -> None:
-    """Raise BuildFailed (MISSING_REQUIREMENT) naming every plugin and requirement that the environment does not meet."""
+    Raises BuildFailed (ENGINE_CONFLICT) naming every plugin and requirement that the environment has in another version: the engine's own
+    packages are never replaced.
+    """
     missing = []
+    conflicts = []
     for item in wanted:
         name = canonicalize_name(item.requirement.name)
+        version = installed.get(name)
         if name in OPENCV:
             continue
-        version = installed.get(name)
         if version is None:
-            missing.append(f"plugin '{item.plugin}' needs {item.requirement}, which is not installed")
+            missing.append(item)
         elif not item.requirement.specifier.contains(version, prereleases=True):
-            missing.append(f"plugin '{item.plugin}' needs {item.requirement}, but the engine's environment has {version}")
-    if missing:
-        text = "; ".join(missing) + "."
-        raise BuildFailed("MISSING_REQUIREMENT", text[0].upper() + text[1:])
+            conflicts.append(f"plugin '{item.plugin}' needs {item.requirement}, but the engine's environment has {version}")
+        elif item.requirement.extras:
+            missing.append(item)
+    if conflicts:
+        text = "; ".join(conflicts) + "."
+        raise BuildFailed("ENGINE_CONFLICT", text[0].upper() + text[1:])
+    return missing

@@ -5,64 +5,71 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('deployments', '0005_served_revision'),
+        ("deployments", "0005_served_revision"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='bundle',
-            name='attempt',
+            model_name="bundle",
+            name="attempt",
             field=models.PositiveIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='base',
-            field=models.CharField(blank=True, default='', max_length=80),
+            model_name="bundle",
+            name="base",
+            field=models.CharField(blank=True, default="", max_length=80),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='base_note',
-            field=models.TextField(blank=True, default=''),
+            model_name="bundle",
+            name="base_note",
+            field=models.TextField(blank=True, default=""),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='build_expires_at',
+            model_name="bundle",
+            name="build_expires_at",
             field=models.DateTimeField(null=True),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='build_token',
+            model_name="bundle",
+            name="build_token",
             field=models.UUIDField(null=True),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='image',
-            field=models.CharField(blank=True, default='', max_length=400),
+            model_name="bundle",
+            name="image",
+            field=models.CharField(blank=True, default="", max_length=400),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='input_digest',
-            field=models.CharField(blank=True, db_index=True, default='', max_length=64),
+            model_name="bundle",
+            name="input_digest",
+            field=models.CharField(blank=True, db_index=True, default="", max_length=64),
         ),
         migrations.AddField(
-            model_name='bundle',
-            name='lock',
-            field=models.TextField(blank=True, default=''),
+            model_name="bundle",
+            name="lock",
+            field=models.TextField(blank=True, default=""),
         ),
         migrations.CreateModel(
-            name='BuildListener',
+            name="BuildListener",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('sent', models.PositiveIntegerField(default=0)),
-                ('bundle', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='listeners', to='deployments.bundle')),
-                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='build_listeners', to='deployments.deployment')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("sent", models.PositiveIntegerField(default=0)),
+                (
+                    "bundle",
+                    models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="listeners", to="deployments.bundle"),
+                ),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="build_listeners", to="deployments.deployment"
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'build listener',
-                'constraints': [models.UniqueConstraint(fields=('bundle', 'deployment'), name='build_listener_unique')],
+                "verbose_name": "build listener",
+                "constraints": [models.UniqueConstraint(fields=("bundle", "deployment"), name="build_listener_unique")],
             },
         ),
     ]

@@ -17,7 +17,7 @@ from controlplane.hub.uploads import add_package
 from controlplane.projects.services import push_workflow
 from controlplane.workspaces.models import Membership
 from controlplane.workspaces.roles import Role
-from deployments.bundles import algorithms, build
+from deployments.bundles import environment
 from deployments.bundles.build import build_bundle, bundle_key
 from deployments.errors import BuildFailed
 from deployments.models import Bundle
@@ -36,9 +36,8 @@ def bucket():
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
     """An environment with the engine and nothing else."""
-    for room in (algorithms, build):
-        monkeypatch.setattr(room, "installed_in", lambda python: {"ikomia": "0.16.1"})
-    monkeypatch.setattr(algorithms, "python_version", lambda python: "3.11.9")
+    monkeypatch.setattr(environment, "installed_in", lambda python: {"ikomia": "0.16.1"})
+    monkeypatch.setattr(environment, "python_version", lambda python: "3.11.9")
 
 
 def push(user, *names, project=None, **files):
@@ -146,7 +145,8 @@ def test_a_package_that_was_changed_in_the_object_store_is_never_built_in(user):
     assert Bundle.objects.get().digest == ""
 
 
-def test_requirements_of_a_package_are_checked_as_those_of_the_archive(user):
+def test_requirements_of_a_package_are_resolved_as_those_of_the_archive(user, settings, tmp_path):
+    settings.PACKAGE_INDEX_URL, settings.PACKAGE_FOLDER, settings.BUILD_FOLDER = "none", str(tmp_path), str(tmp_path / "build")
     algorithm = make_algorithm(user)
     files = {f"{NAME}.py": "", f"{NAME}_process.py": "", "requirements.txt": "hullmaker>=2"}
     add_package(actor=user, algorithm_id=algorithm.pk, file=io.BytesIO(zipped(files)), **LINUX)
@@ -170,12 +170,12 @@ def test_several_algorithms_come_from_several_places(user, stranger):
 
 def test_the_hub_is_told_what_the_runtimes_are_as_far_as_it_is_known(monkeypatch):
     assert runtime() == Platform("LINUX", "X86_64", "3.11.9", "0.16.1")
-    monkeypatch.setattr(algorithms, "installed_in", lambda python: None)
+    monkeypatch.setattr(environment, "installed_in", lambda python: None)
     assert runtime() == ANY_RUNTIME
 
 
 def test_without_the_engine_nothing_can_be_chosen(user, monkeypatch):
-    monkeypatch.setattr(algorithms, "installed_in", lambda python: None)
+    monkeypatch.setattr(environment, "installed_in", lambda python: None)
     make_package(user, make_algorithm(user))
     with pytest.raises(BuildFailed, match="not on this machine"):
         build_bundle(push(user))

@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,20 @@ def test_a_damaged_archive_is_refused() -> None:
         layer_of(bytes(archive))
 
     assert refusal.value.reason.code == "BAD_ARCHIVE"
+
+
+def test_files_beside_the_archive_go_in_with_their_two_modes(tmp_path: Path) -> None:
+    program = tmp_path / "run.sh"
+    program.write_text("#!/bin/sh")
+    program.chmod(0o700)
+    target = io.BytesIO()
+    seen: list[int] = []
+    added: dict[str, Path | bytes] = {"site-packages/run.sh": program, "lock.txt": b"x==1"}
+
+    write_layer([Source(zipfile.ZipFile(io.BytesIO(zip_of(PLUGIN))))], target, added=added, tick=lambda: seen.append(1))
+
+    with tarfile.open(fileobj=io.BytesIO(target.getvalue())) as tar:
+        members = {member.name: member.mode for member in tar.getmembers()}
+    assert (members["site-packages/run.sh"], members["lock.txt"]) == (0o755, 0o644)
+    assert list(members) == sorted(members)
+    assert len(seen) == len(members)

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from deployments.bundles.bases import read_bases
+from deployments.bundles.environment import installed_in
 from deployments.bundles.layer import Source
-from deployments.bundles.requirements import check_requirements, installed_in, wanted_by_plugins
+from deployments.bundles.requirements import to_install, wanted_by_plugins
 from deployments.errors import BuildFailed
 from tests.deployments.builders import archive_of
 
 INSTALLED = {"numpy": "2.4.6", "pyyaml": "6.0.3"}
 
 
-def check(text: str, *, file: str = "requirements.txt") -> None:
+def missing(text: str, *, file: str = "requirements.txt") -> list[str]:
     archive = zipfile.ZipFile(io.BytesIO(archive_of({f"hull/{file}": text})))
-    check_requirements(wanted_by_plugins([Source(archive)]), INSTALLED)
+    return [item.plain for item in to_install(wanted_by_plugins([Source(archive)], read_bases()[0].markers()), INSTALLED)]
 
 
 @pytest.mark.parametrize(
@@ -33,39 +35,56 @@ def check(text: str, *, file: str = "requirements.txt") -> None:
     ],
 )
 def test_what_the_environment_has_is_met(text: str) -> None:
-    check(text)
+    assert missing(text) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "lines"),
     [
-        ("torch==2.1", "Plugin 'hull' needs torch==2.1, which is not installed."),
-        ("numpy<2", "Plugin 'hull' needs numpy<2, but the engine's environment has 2.4.6."),
-        ("torch\nonnx", "Plugin 'hull' needs torch, which is not installed; plugin 'hull' needs onnx, which is not installed."),
+        ("torch==2.1", ["torch==2.1"]),
+        ("torch>=2,<3 ; python_version < '3.12'\nonnx", ["torch<3,>=2", "onnx"]),
+        ("Numpy[extra]>=2", ["Numpy[extra]>=2"]),
     ],
 )
-def test_what_is_missing_is_named_with_its_plugin(text: str, told: str) -> None:
-    with pytest.raises(BuildFailed) as refusal:
-        check(text)
+def test_what_it_lacks_is_to_be_installed(text: str, lines: list[str]) -> None:
+    assert missing(text) == lines
 
-    assert refusal.value.reason.code == "MISSING_REQUIREMENT"
-    assert refusal.value.reason.detail == told
+
+def test_a_package_of_the_engine_in_another_version_is_a_conflict_named_with_its_plugin() -> None:
+    with pytest.raises(BuildFailed) as refusal:
+        missing("torch\nnumpy<2\npyyaml>7")
+
+    assert refusal.value.reason.code == "ENGINE_CONFLICT"
+    assert refusal.value.reason.detail == (
+        "Plugin 'hull' needs numpy<2, but the engine's environment has 2.4.6; plugin 'hull' needs pyyaml>7, but the engine's environment has 6.0.3."
+    )
 
 
 @pytest.mark.parametrize(
-    "line", ["-r /etc/passwd", "--index-url http://evil", "-e .", "./local", "git+https://host/x", "x @ file:///etc/passwd", "numpy>"]
+    "line",
+    [
+        "-r /etc/passwd",
+        "--index-url http://evil",
+        "-e .",
+        "./local",
+        "git+https://host/x",
+        "x @ file:///etc/passwd",
+        "numpy>",
+        "x ; 1 < 2",
+        "x ; python_version ~= 'a'",
+    ],
 )
 def test_a_line_that_is_no_plain_requirement_is_refused_with_its_place(line: str) -> None:
     with pytest.raises(BuildFailed) as refusal:
-        check(f"numpy\n{line}", file="Requirements2.txt")
+        missing(f"numpy\n{line}", file="Requirements2.txt")
 
     assert refusal.value.reason.code == "BAD_REQUIREMENT"
     assert "Plugin 'hull', Requirements2.txt, line 2" in refusal.value.reason.detail
 
 
 def test_only_the_files_that_the_engine_reads_count() -> None:
-    check("torch", file="requirements-dev.txt")
-    check("torch", file="docs/requirements.txt")
+    assert missing("torch", file="requirements-dev.txt") == []
+    assert missing("torch", file="docs/requirements.txt") == []
 
 
 def test_the_environment_is_read_without_running_it() -> None:

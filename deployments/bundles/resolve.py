@@ -1,0 +1,143 @@
+"""Requirements of plugins → lock (exact versions with hashes) → site-packages, for the runtime's Python and platform. Wheels only, so nothing of them is run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+
+from deployments.bundles.bases import Base
+from deployments.bundles.explain import PLUGIN, explain
+from deployments.bundles.requirements import OPENCV, Wanted
+from deployments.bundles.tool import run_installer
+from deployments.errors import BuildFailed
+
+# Their dependencies are in the engine's environment, or left out of it on purpose.
+LEFT_TO_THE_ENGINE = (*sorted(OPENCV), "ikomia")
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """Where and how requirements of one build are resolved and installed. `engine` are the packages (name → version) that stay as they are."""
+
+    base: Base
+    engine: Mapping[str, str]
+    folder: Path
+    cache: Path
+    note: Callable[..., None]
+    tick: Callable[[], None]
+
+    def resolve(self, wanted: Sequence[Wanted]) -> str:
+        """Return the lock. Raises BuildFailed and BuildDelayed, see `explain`."""
+        plugins = sorted({item.plugin for item in wanted})
+        self.note(f"Resolving {len(wanted)} requirements of {', '.join(plugins)} for {self.base}")
+        for number, plugin in enumerate(plugins):
+            self.describe(number, [item.plain for item in wanted if item.plugin == plugin])
+        self.write("in.txt", [f"./{PLUGIN}{number}" for number in range(len(plugins))])
+        self.write("constraints.txt", [f"{name}=={version}" for name, version in sorted(self.engine.items())])
+        self.write("overrides.txt", [f'{name} ; python_version < "0"' for name in LEFT_TO_THE_ENGINE])
+        kept_out = [*(f"{PLUGIN}{number}" for number in range(len(plugins))), *sorted(self.engine)]
+        options = ["--generate-hashes", "--no-header", "--no-annotate", "--constraints", "constraints.txt", "--overrides", "overrides.txt"]
+        options += [part for name in kept_out for part in ("--no-emit-package", name)]
+        status, lines = self.run(["pip", "compile", "in.txt", "--quiet", *options, "--output-file", "lock.txt"])
+        if status:
+            raise explain(lines, wanted, plugins, self.engine)
+        lock = (self.folder / "lock.txt").read_text(encoding="utf-8")
+        if not lock.strip():
+            self.note("Nothing needs to be installed")
+        return lock
+
+    def install(self, lock: str, wanted: Sequence[Wanted]) -> Path:
+        """Install exactly what the lock says and return the folder. Raises BuildFailed and BuildDelayed."""
+        target = self.folder / "site-packages"
+        shutil.rmtree(target, ignore_errors=True)
+        (self.folder / "lock.txt").write_text(lock, encoding="utf-8")
+        options = ["--no-deps", "--require-hashes", "--requirements", "lock.txt", "--target", str(target)]
+        options += ["--link-mode", "copy", "--no-compile-bytecode"]
+        status, lines = self.run(["pip", "install", *options], on_line=partial(said, self.note))
+        if status:
+            raise explain(lines, wanted, [], {})
+        return target
+
+    def run(self, arguments: Sequence[str], on_line: Callable[[str], None] = lambda line: None) -> tuple[int, list[str]]:
+        """Run the installer for the base's Python and platform, with the index of the settings."""
+        python = f"{self.base.python.major}.{self.base.python.minor}"
+        target = ["--python", sys.executable, "--python-version", python, "--python-platform", self.base.platform, "--only-binary", ":all:"]
+        return run_installer(
+            [*arguments, *target, *index_options()],
+            folder=self.folder,
+            cache=self.cache,
+            seconds=settings.BUILD_TIMEOUT,
+            on_line=on_line,
+            tick=self.tick,
+        )
+
+    def describe(self, number: int, requirements: Sequence[str]) -> None:
+        """Write a plugin as a project that only has dependencies: the installer's messages then say whose requirement it is."""
+        folder = self.folder / f"{PLUGIN}{number}"
+        folder.mkdir()
+        text = f'[project]\nname = "{PLUGIN}{number}"\nversion = "1"\ndependencies = {json.dumps(list(requirements))}\n'
+        (folder / "pyproject.toml").write_text(text, encoding="utf-8")
+
+    def write(self, name: str, lines: Sequence[str]) -> None:
+        """Write a file of lines."""
+        (self.folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def said(note: Callable[..., None], line: str) -> None:
+    """Note what the installer says of its work; what it says of our interpreter is of no use to anybody."""
+    if not line.startswith(("Using CPython", "error:", "hint:")):
+        note(line.strip().replace("+ ", "Installed ", 1) if line.startswith(" + ") else line.strip())
+
+
+def index_options() -> list[str]:
+    """Return the options that say where packages come from; without settings the installer's own default counts."""
+    options: list[str] = []
+    if settings.PACKAGE_INDEX_URL == "none":
+        options.append("--no-index")
+    elif settings.PACKAGE_INDEX_URL:
+        options += ["--default-index", settings.PACKAGE_INDEX_URL]
+    if settings.PACKAGE_FOLDER:
+        options += ["--find-links", settings.PACKAGE_FOLDER]
+    return options
+
+
+@contextmanager
+def workshop() -> Iterator[tuple[Path, Path]]:
+    """Give a folder for one build, removed afterwards, and the folder of downloads that all builds share (bounded by BUILD_CACHE_BYTES)."""
+    root = Path(settings.BUILD_FOLDER)
+    try:
+        cache = root / "cache"
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="build-", dir=root))
+    except OSError as error:
+        raise BuildFailed("NO_BUILD_FOLDER", f"BUILD_FOLDER ({root}) cannot be written: {error.strerror}.") from error
+    try:
+        yield folder, cache
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        bound_cache(cache)
+
+
+def bound_cache(cache: Path) -> None:
+    """Empty the cache when it has grown beyond its bound. The installer's own command waits for builds that read it."""
+    if sum(sizes_below(cache)) > settings.BUILD_CACHE_BYTES:
+        run_installer(["cache", "clean"], folder=cache.parent, cache=cache, seconds=settings.BUILD_TIMEOUT)
+
+
+def sizes_below(folder: Path) -> Iterator[int]:
+    """Yield the sizes (bytes) of the files below a folder, as far as they are still there."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                yield os.lstat(os.path.join(place, name)).st_size
