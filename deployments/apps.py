@@ -9,8 +9,11 @@ class DeploymentsConfig(AppConfig):
     name = "deployments"
 
     def ready(self) -> None:
-        """Tell the HUB what the runtimes are."""
+        """Tell the HUB what the runtimes are, and say what arguments of routes name."""
         from controlplane.hub.platforms import register_runtime
+        from controlplane.workspaces.replays import register_permission_argument
         from deployments.bundles.algorithms import known_platform
+        from deployments.models import Deployment
 
         register_runtime(known_platform)
+        register_permission_argument("deployment_id", Deployment, lambda deployment: deployment.workflow.project)

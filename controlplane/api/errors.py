@@ -33,6 +33,8 @@ def envelope(error: Exception, context: dict[str, Any]) -> Response | None:
     request_id = request_id_of(request)
     if isinstance(error, SlipwayError):
         answer = Response(body(error.code, error.detail, request_id, error.fields), status=error.status)
+        if wait := getattr(error, "retry_after", None):
+            answer["Retry-After"] = str(wait)
     elif isinstance(error, exceptions.ValidationError):
         answer = Response(body("invalid", "Some fields are not right: see 'fields'.", request_id, flat_fields(error.detail)), status=400)
     elif isinstance(error, exceptions.APIException):

@@ -6,9 +6,11 @@ from functools import cache
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiExample, inline_serializer
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, inline_serializer
 from rest_framework import serializers
 from rest_framework.utils.formatting import camelcase_to_spaces
+
+from controlplane.api.idempotency.asking import HEADER, KEY_RULE, LONGEST, METHODS
 
 ENVELOPE: dict[str, Any] = {
     "type": "object",
@@ -31,10 +33,18 @@ MEANINGS = {
     "403": "You see it, but your role does not allow this.",
     "404": "It does not exist, or you cannot see it.",
     "405": "The route has no such method.",
-    "409": "Its present state forbids this.",
+    "409": "Its present state forbids this, or a request with this Idempotency-Key is being worked on.",
     "413": "The body, or what would be stored with it, is too large.",
     "415": "The body is of another media type than the route takes.",
+    "422": "The Idempotency-Key came with another request before.",
 }
+IDEMPOTENCY_KEY = OpenApiParameter(
+    HEADER,
+    {"type": "string", "minLength": 1, "maxLength": LONGEST, "pattern": f"^{KEY_RULE.pattern}$"},
+    OpenApiParameter.HEADER,
+    description="A new UUID for each thing to be done. The same request with the same key within 24 hours is not carried out again: it gets the "
+    "same reply, with `Idempotency-Replayed: true`.",
+)
 
 
 class Schema(AutoSchema):
@@ -43,6 +53,10 @@ class Schema(AutoSchema):
     def get_operation_id(self) -> str:
         """Return method and view, such as `get_project_list`."""
         return "_".join([self.method, *camelcase_to_spaces(type(self.view).__name__).split()]).lower()
+
+    def get_override_parameters(self) -> list[Any]:
+        """Return what every operation that changes something takes."""
+        return [IDEMPOTENCY_KEY] if self.method in METHODS else []
 
     def get_tags(self) -> list[str]:
         """Return the first word of the path after `/v1/`."""
@@ -61,8 +75,8 @@ def describe_errors(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             if "{" in path or method == "post":
                 statuses.append("404")
             if method in {"post", "put", "patch", "delete"}:
-                statuses += ["409", "415"]
-            if "multipart/form-data" in operation.get("requestBody", {}).get("content", {}):
+                statuses += ["409", "415", "422"]
+            if "requestBody" in operation:
                 statuses.append("413")
             for status in statuses:
                 operation["responses"].setdefault(status, error_response(status))

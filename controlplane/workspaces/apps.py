@@ -10,5 +10,10 @@ class WorkspacesConfig(AppConfig):
     label = "workspaces"
 
     def ready(self) -> None:
-        """Listen to sign-ups."""
+        """Listen to sign-ups, and say what arguments of routes name."""
         from controlplane.workspaces import receivers  # noqa: F401
+        from controlplane.workspaces.models import Namespace, Organization
+        from controlplane.workspaces.replays import itself, register_permission_argument
+
+        register_permission_argument("organization_id", Organization, itself)
+        register_permission_argument("namespace_id", Namespace, itself)

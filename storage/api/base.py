@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
 from rest_framework.response import Response
 
 from controlplane.api.pagination import Page
 from controlplane.api.views import WorkspaceView
-from storage.api.authentication import StorageTokenAuthentication
+from storage.api.authentication import StorageTokenAuthentication, access_of
 from storage.api.serializers import object_data
 from storage.querysets import StoredObjectQuerySet
 
@@ -25,6 +26,12 @@ class StorageView(WorkspaceView):
     """A view that takes storage tokens."""
 
     authentication_classes: tuple[type[BaseAuthentication], ...] = (StorageTokenAuthentication,)
+    replies_in_transaction = False
+
+    def caller_of(self, request: Request) -> str:
+        """Return whose keys a request uses: one set for each person, project, and reading or writing."""
+        access = access_of(request)
+        return f"storage {access.user_id} {access.project_id} {'write' if access.may_write else 'read'}"
 
     def answer_page(self, rows: StoredObjectQuerySet) -> Response:
         """Answer one page of objects."""

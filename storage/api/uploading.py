@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection
@@ -26,6 +27,11 @@ class UploadingView(StorageView):
         access.check_may_write()
         self.reception = Reception(request, access)
         return self.reception.receive(path, overwrite=overwrite)
+
+    def body_chunks(self, request: Request) -> Iterator[bytes]:
+        """Yield a body that is only compared with one that came before, at a place of its own and with an end to silence, as an upload's."""
+        self.reception = Reception(request, access_of(request))
+        return iter(self.reception.body)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer; to a client that still owes a part of its body, in a way that ends with it."""

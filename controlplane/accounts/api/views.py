@@ -24,6 +24,7 @@ from controlplane.accounts.throttle import TooManySignUps, count_sign_up
 from controlplane.api.pagination import exact_filters, paged
 from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import Access, WorkspaceView, no_content, validated
+from controlplane.audit.origin import client_address
 from controlplane.common.lookup import visible_or_404
 
 USER = {
@@ -51,6 +52,11 @@ class SignUp(WorkspaceView):
 
     permissions = {"POST": Access.ANYONE}
     authentication_classes: list[type] = []
+    replies_in_transaction = False  # sign-ups are counted in Valkey
+
+    def caller_of(self, request: Request) -> str:
+        """Return whose keys a request uses: those of its address, also behind our proxy."""
+        return f"address {client_address(request._request)}"
 
     @extend_schema(
         summary="Sign up",

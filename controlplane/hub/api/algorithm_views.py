@@ -71,6 +71,7 @@ class NamespaceAlgorithmList(WorkspaceView):
 
     permissions = {"GET": Permission.ALGORITHM_READ, "POST": Permission.ALGORITHM_CREATE}
     parser_classes = [PlainJSONParser, MultiPartParser]
+    replies_in_transaction = False
 
     @extend_schema(
         summary="List algorithms of a namespace",
@@ -107,6 +108,7 @@ class AlgorithmDetail(WorkspaceView):
 
     permissions = {"GET": Permission.ALGORITHM_READ, "PUT": Permission.ALGORITHM_EDIT, "DELETE": Permission.ALGORITHM_DELETE}
     parser_classes = [PlainJSONParser, MultiPartParser]
+    replies_in_transaction = False
 
     @extend_schema(
         summary="Show an algorithm", responses=AlgorithmOutput, examples=[OpenApiExample("Algorithm", ALGORITHM, response_only=True)]

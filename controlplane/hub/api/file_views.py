@@ -34,6 +34,7 @@ class PackageList(WorkspaceView):
 
     permissions = {"GET": Permission.ALGORITHM_READ, "POST": Permission.ALGORITHM_EDIT}
     parser_classes = [MultiPartParser]
+    replies_in_transaction = False
 
     @extend_schema(
         summary="List packages of an algorithm",
@@ -95,6 +96,7 @@ class DemoWorkflowList(WorkspaceView):
 
     permissions = {"GET": Permission.ALGORITHM_READ, "POST": Permission.ALGORITHM_EDIT}
     parser_classes = [MultiPartParser]
+    replies_in_transaction = False
 
     @extend_schema(
         summary="List the demo workflow of an algorithm",

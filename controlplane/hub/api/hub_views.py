@@ -155,6 +155,7 @@ class HubDeploy(WorkspaceView):
     """Deployment of a published algorithm."""
 
     permissions = {"POST": Permission.WORKFLOW_PUSH}
+    replies_in_transaction = False
 
     @extend_schema(
         summary="Add the demo workflow of a published algorithm to a project",

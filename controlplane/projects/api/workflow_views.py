@@ -31,6 +31,7 @@ class ProjectWorkflowList(WorkspaceView):
 
     permissions = {"GET": Permission.WORKFLOW_READ, "POST": Permission.WORKFLOW_PUSH}
     parser_classes = [MultiPartParser]
+    replies_in_transaction = False
 
     @extend_schema(
         summary="List workflows of a project",
@@ -66,6 +67,7 @@ class WorkflowDetail(WorkspaceView):
     """One workflow."""
 
     permissions = {"GET": Permission.WORKFLOW_READ, "DELETE": Permission.WORKFLOW_DELETE}
+    replies_in_transaction = False
 
     @extend_schema(summary="Show a workflow", responses=WorkflowOutput, examples=[OpenApiExample("Workflow", WORKFLOW, response_only=True)])
     def get(self, request: Request, workflow_id: UUID) -> Response:
