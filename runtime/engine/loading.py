@@ -30,6 +30,7 @@ def load_workflow(bundle: Path) -> LoadedWorkflow:
     """Load `bundle`/workflow.json with the plugins beside it; raises with the plugin's own traceback when one is broken."""
     content = json.loads((bundle / "workflow.json").read_text(encoding="utf-8"))
     registry = _import_engine()
+    _add_packages(bundle / "site-packages")
     plugins = bundle / "plugins"
     registry.set_plugins_directory(str(plugins))
     sys.dont_write_bytecode = True  # the bundle is only read
@@ -52,6 +53,12 @@ def _import_engine() -> Any:
     importlib.import_module("ikomia.dataprocess.io")
     registry: Any = importlib.import_module("ikomia.dataprocess.registry")
     return registry.ik_registry
+
+
+def _add_packages(folder: Path) -> None:
+    """What plugins require comes last: neither the engine nor its packages can be replaced by it. Nothing in it runs until a plugin imports it."""
+    if folder.is_dir():
+        sys.path.append(str(folder))
 
 
 def _load_plugins(registry: Any, folder: Path, names: list[str]) -> None:
