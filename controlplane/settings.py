@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -89,6 +90,9 @@ PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL", default="")
 PACKAGE_FOLDER = env("PACKAGE_FOLDER", default="")
 REGISTRY_URL = env("REGISTRY_URL", default="").rstrip("/")
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
+# Receivers of webhooks (docs/webhooks.md): private networks that they may be in, and whether they may be on this machine, without TLS.
+WEBHOOK_ALLOWED_NETWORKS = [ip_network(text) for text in env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])]
+WEBHOOK_LOOPBACK = env.bool("WEBHOOK_LOOPBACK", default=False)
 PUSH_MAX_BYTES = env.int("PUSH_MAX_BYTES", default=512 * 1024 * 1024)
 SOCIAL = social_settings(env("SOCIAL_PROVIDERS", default=""))
 
@@ -283,6 +287,8 @@ LOGGING = {
         "boto3": {"level": "WARNING"},
         "s3transfer": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
+        # It writes headers and addresses of receivers, which hold secrets.
+        "httpcore": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

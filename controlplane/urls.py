@@ -14,6 +14,7 @@ urlpatterns = [
     path("v1/", include("controlplane.accounts.api.urls")),
     path("v1/", include("controlplane.workspaces.api.urls")),
     path("v1/", include("controlplane.projects.api.urls")),
+    path("v1/", include("controlplane.webhooks.api.urls")),
     path("v1/", include("controlplane.hub.api.urls")),
     path("v1/projects/jwt/", EndpointToken.as_view(), name="endpoint-token"),
     path("v1/", include("deployments.api.urls")),

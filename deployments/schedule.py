@@ -8,6 +8,8 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "deployments.reconcile_due": {"task": "deployments.reconcile_due", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
+    "webhooks.deliver_due": {"task": "webhooks.deliver_due", "schedule": 1.0, "options": {"expires": 3}},
+    "webhooks.prune": {"task": "webhooks.prune", "schedule": 3600.0, "options": {"expires": 600}},
     "accounts.restore_revocations": {"task": "accounts.restore_revocations", "schedule": 2.0, "options": {"expires": 3}},
     "storage.sweep": {"task": "storage.sweep", "schedule": 15.0, "options": {"expires": 15}},
     "storage.check": {"task": "storage.check", "schedule": 24 * 3600.0, "options": {"expires": 3600}},

@@ -34,6 +34,7 @@ def settings_environment(
         "GATEWAY_URL": gateway,
         "ENDPOINT_URL_TEMPLATE": gateway + "/{slug}",
         "AGENT_SOCKET": str(data.agent / "agent.sock"),
+        "WEBHOOK_LOOPBACK": "true",
     }
     if "seaweedfs" not in replaced_servers(given):
         settings |= {"S3_ACCESS_KEY": secrets["S3_ACCESS_KEY"], "S3_SECRET_KEY": secrets["S3_SECRET_KEY"]}

@@ -22,6 +22,8 @@ from controlplane.common.objectstore import object_store
 from controlplane.hub.models import Algorithm, HubPackage, Package
 from controlplane.projects.archive import pack_folder
 from controlplane.projects.examples_catalogue import EXAMPLES
+from controlplane.webhooks.models import Delivery, DeliveryState
+from controlplane.webhooks.services import create_webhook, ping_webhook
 from controlplane.workspaces.members import give_role
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
@@ -92,6 +94,7 @@ class World:
         self.colleague = make_member(self.organization, Role.MEMBER, make_user("colleague"))
         give_role(actor=self.owner, target=self.project, user_id=self.colleague.pk, role=Role.MANAGER)
         give_role(actor=self.owner, target=self.inner, user_id=self.colleague.pk, role=Role.MANAGER)
+        self.listen()
         self.publish()
         self.store()
         self.tokens = {name: self.token(user) for name, user in self.people.items()}
@@ -101,6 +104,13 @@ class World:
         self.expired, self.revoked = self.token(self.owner), self.token(self.owner)
         ApiToken.objects.filter(pk=self.found(self.expired).pk).update(expires_at=now() - timedelta(seconds=1))
         revoke_token(actor=self.owner, token_id=self.found(self.revoked).pk)
+
+    def listen(self) -> None:
+        """Add a webhook to the project, with a delivery that nobody has taken."""
+        told = {"target_url": "https://hooks.example.com/slipway", "events": ["run.failed"]}
+        self.webhook, _ = create_webhook(actor=self.owner, project_id=self.project.pk, **told)
+        self.delivery = ping_webhook(actor=self.owner, webhook_id=self.webhook.pk)
+        Delivery.objects.update(state=DeliveryState.DEAD, ended_at=now())
 
     def publish(self) -> None:
         """Add a published algorithm with all that one can have, and a spare one to delete."""
@@ -161,6 +171,8 @@ class World:
             "project_id": self.project.pk,
             "workflow_id": self.workflow.pk,
             "deployment_id": self.deployment.pk,
+            "webhook_id": self.webhook.pk,
+            "delivery_id": self.delivery.uid,
             "user_id": self.colleague.pk,
             "token_id": own.pk if own else self.owner.pk,
             "number": 1,
@@ -215,6 +227,8 @@ BODIES: dict[tuple[str, str], Body] = {
     ("project-members", "POST"): lambda world: {"user": person(world), "role": "OWNER"},
     ("project-member", "PUT"): lambda _: {"role": "OWNER"},
     ("project-workflows", "POST"): lambda _: {"archive": archive()},
+    ("project-webhooks", "POST"): lambda _: {"target_url": "https://hooks.example.com/other", "events": ["run.failed"]},
+    ("webhook", "PATCH"): lambda _: {"events": ["deployment.error"]},
     ("workflow-deployments", "POST"): lambda _: OFFER,
     ("deployment", "PUT"): lambda _: {"size": "M"},
     ("namespace-algorithms", "POST"): lambda _: {"name": "another_one"},

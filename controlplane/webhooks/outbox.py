@@ -1,0 +1,96 @@
+"""Emitting events: rows in the transaction of what happened. Nothing is sent here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from controlplane.audit.services import storable_json
+from controlplane.common import clock
+from controlplane.common.hints import send_task
+from controlplane.common.ids import uuid7
+from controlplane.webhooks.catalogue import EVENTS
+from controlplane.webhooks.models import Delivery, Webhook
+
+BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """Something that happened in a project. `subject` is the id of what it happened to, `data` is JSON without secrets and fractions.
+
+    `event_id` is what receivers tell repetitions by: give one of the event's own when it may be told twice (a run's report).
+    """
+
+    project_id: UUID
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+    occurred_at: datetime | None = None
+    event_id: UUID | None = None
+
+
+def emit_event(*, project_id: UUID, type: str, subject: str, data: Mapping[str, Any]) -> None:  # noqa: A002 - what it is called
+    """Tell the webhooks of a project that something happened: `emit_events` of one."""
+    emit_events([NewEvent(project_id=project_id, type=type, subject=subject, data=data)])
+
+
+def emit_events(events: Sequence[NewEvent]) -> None:
+    """Put events into the outbox of every webhook that listens to them; one query when none does.
+
+    Call it inside the transaction of the change: what is undone is never sent, what is committed never lost. An event with an id that a
+    webhook has had already is left out. Raises ValueError for a type that is not in the catalogue, RuntimeError outside of a transaction.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("Emit events inside the transaction of the change that they tell of.")
+    if unknown := {event.type for event in events} - set(EVENTS):
+        raise ValueError(f"no such events: {sorted(unknown)}; add them to catalogue.EVENTS")
+    now = clock.now()
+    rows = [row for event, hooks in listened(events) for row in deliveries(event, hooks, now)]
+    if rows:
+        Delivery.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
+        deliver_soon()
+
+
+def listened(events: Sequence[NewEvent]) -> list[tuple[NewEvent, list[UUID]]]:
+    """Return events with the webhooks that listen to them."""
+    hooks: dict[tuple[UUID, str], list[UUID]] = defaultdict(list)
+    rows = Webhook.objects.filter(project_id__in={event.project_id for event in events}, active=True)
+    for pk, project_id, types in rows.values_list("pk", "project_id", "events"):
+        for name in types:
+            hooks[project_id, name].append(pk)
+    return [(event, hooks[event.project_id, event.type]) for event in events if (event.project_id, event.type) in hooks]
+
+
+def deliveries(event: NewEvent, hooks: Sequence[UUID], now: datetime) -> list[Delivery]:
+    """Return the rows of one event."""
+    event_id = event.event_id or uuid7()
+    return [
+        Delivery(
+            webhook_id=hook,
+            event_id=event_id,
+            type=event.type,
+            subject=event.subject,
+            data=storable_json(event.data),
+            occurred_at=event.occurred_at or now,
+            created_at=now,
+            next_attempt_at=now,
+        )
+        for hook in hooks
+    ]
+
+
+def deliver_soon() -> None:
+    """Ask a worker to look at the outbox once the present transaction is committed. A hint: beat looks each second anyway."""
+    transaction.on_commit(send_hint, robust=True)
+
+
+def send_hint() -> None:
+    """Ask a worker to look at the outbox."""
+    send_task("webhooks.deliver_due", expires=3, retry=False)

@@ -1,0 +1,29 @@
+"""Tasks: ask the sender, keep the outbox small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_shutting_down
+
+from controlplane.webhooks.sender import sender
+from controlplane.webhooks.upkeep import prune
+
+
+@shared_task(name="webhooks.deliver_due")
+def deliver_due_task() -> None:
+    """Each second, and soon after an event: start what is due. Returns at once, whatever receivers do."""
+    sender().fill()
+
+
+@shared_task(name="webhooks.prune")
+def prune_task() -> None:
+    """Hourly: delete what was kept long enough."""
+    prune()
+
+
+@worker_shutting_down.connect
+def stop_sending(**_: Any) -> None:
+    """Begin no further deliveries."""
+    sender().stop()
