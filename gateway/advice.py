@@ -15,6 +15,7 @@ RESORT_AFTER = 10
 CROWDED = 0.6
 FAR_MS = 10_000
 LONGEST_PAUSE_MS = 10_000
+CROWDED_PAUSE_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ def advise(times: list[float], elapsed_ms: float, crowding: float) -> Advice:
     if low > FAR_MS or crowding > CROWDED:
         pause = min(low // 2, LONGEST_PAUSE_MS)
     return Advice((low, high), pause)
+
+
+def unknown_end(crowding: float) -> Advice:
+    """Advise on a run that waits for a deployment to wake: nobody knows how long, and its client should learn of the end at once."""
+    return Advice((None, None), CROWDED_PAUSE_MS if crowding > CROWDED else 0)
 
 
 class Durations:

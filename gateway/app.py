@@ -72,6 +72,7 @@ class Application:
         self.subscriber.start()
         self.sweep.start()
         self.revocations.start()
+        self.runs.demand.start()
         await self.database.warm_up()
 
     def drain(self) -> None:
@@ -85,6 +86,7 @@ class Application:
         await self.runs.finish_background()
         await self.sweep.stop()
         await self.revocations.stop()
+        await self.runs.demand.stop()
         if self.store.valkey.connected:
             try:
                 await self.store.leave()

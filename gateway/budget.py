@@ -1,4 +1,4 @@
-"""A cap on the bytes of payloads in memory: what does not fit is refused before it is read."""
+"""Caps on bytes: of payloads in memory (what does not fit is refused before it is read), and of what waits for a replica."""
 
 from __future__ import annotations
 
@@ -40,3 +40,28 @@ class Reservation:
         """Give the bytes back."""
         self._budget.used -= self.size
         self.size = 0
+
+
+class Shares:
+    """A limit in bytes that several share: each may have as much as all of them leave free, so one alone gets half and nobody is shut out."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self._by_name: dict[str, int] = {}
+
+    def take(self, name: str, size: int, *, force: bool = False) -> bool:
+        """Take bytes, also above the limit with `force`; return False, and take nothing, when there is no room."""
+        own = self._by_name.get(name, 0) + size
+        if not force and own > self.limit - self.used:
+            return False
+        self._by_name[name] = own
+        self.used += size
+        return True
+
+    def give(self, name: str, size: int) -> None:
+        """Give bytes back."""
+        self.used -= size
+        self._by_name[name] -= size
+        if not self._by_name[name]:
+            del self._by_name[name]

@@ -8,33 +8,21 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-import msgspec
-
+from gateway.answers import read_outcome, read_refusal
 from gateway.errors import NotFound, SlipwayError
+from gateway.lanes import Lanes
 from gateway.objects import Objects
-from gateway.routes import Replica, Route, RouteTable
-from gateway.run import Admission, Outcome, Run, State, Verdict, Where, failure, now_ms
+from gateway.patience import timed_out, unavailable
+from gateway.run import Admission, Outcome, Replica, Run, Verdict, Where, failure
 from gateway.runtime_client import Reply, ReplyTooLarge, RuntimeGone, Runtimes
 from gateway.settings import Settings
 
 logger = logging.getLogger("gateway.driver")
 
-AVOID_FOR = 0.25
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
 DEATHS_BY_ONE_RUN = 3
-
-
-class _Ended(msgspec.Struct):
-    state: str
-    duration_ms: float = 0.0
-    results: msgspec.Raw = msgspec.Raw(b"[]")
-    error: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class _Refused(msgspec.Struct):
-    code: str = "refused"
-    detail: str = ""
+BUSY = "All replicas of this deployment have a full queue. Try again in a moment, or use a larger size."
 
 
 @dataclass(slots=True)
@@ -55,66 +43,34 @@ class Driver:
     """Runs runs. Knows nothing of records, callers or charges."""
 
     def __init__(
-        self,
-        settings: Settings,
-        routes: RouteTable,
-        runtimes: Runtimes,
-        objects: Objects,
-        *,
-        on_moved: Callable[[Run], None],
-        find_payload: Callable[[Run], Awaitable[bool]],
+        self, settings: Settings, lanes: Lanes, runtimes: Runtimes, objects: Objects, *, find_payload: Callable[[Run], Awaitable[bool]]
     ) -> None:
         self._settings = settings
-        self._routes = routes
+        self._lanes = lanes
         self._runtimes = runtimes
         self._objects = objects
-        self._on_moved = on_moved
         self._find_payload = find_payload
-        self._avoid: dict[str, float] = {}
-
-    def choose(self, route: Route, run: Run | None = None) -> Replica | None:
-        """Return the replica for a run: the one that has it, else the least loaded of those that answered last time."""
-        now = time.monotonic()
-        if run is not None and run.replica:
-            for replica in route.replicas:
-                if replica.id == run.replica and (run.only_there or self._avoid.get(replica.address, 0) <= now):
-                    return replica
-        if len(route.replicas) <= 1:
-            return route.replicas[0] if route.replicas else None
-        return min(route.replicas, key=lambda one: (self._avoid.get(one.address, 0) > now, self._load(one)))
-
-    def _load(self, replica: Replica) -> float:
-        return self._runtimes.outstanding(replica.address) / max(1, replica.workers)
 
     async def drive(self, run: Run) -> Outcome | None:
         """Return how the run ended, or None when it was refused before it was admitted (the admission says why)."""
         trouble = _Trouble()
         while run.elapsed < self._settings.run_timeout:
-            route = await self._route(run)
-            replica = self.choose(route, run) if route else None
-            if replica is None:
-                verdict: Outcome | bool = self._note_gone(run, trouble, started=False)
-            else:
-                verdict = await self._attempt(run, replica, trouble)
+            place = await self._lanes.take(run, again=trouble.attempts == 1)
+            if not isinstance(place, Replica):
+                return place
+            try:
+                verdict = await self._attempt(run, place, trouble)
+            finally:
+                self._lanes.release(run)
             if verdict is True:
                 return None
             if isinstance(verdict, Outcome):
                 return verdict
             await asyncio.sleep(trouble.pause())
-        return failure("run_timeout", f"The run did not end within {self._settings.run_timeout:.0f} s.")
-
-    async def _route(self, run: Run) -> Route | None:
-        while True:
-            try:
-                return await self._routes.get(run.about.slug)
-            except SlipwayError:
-                await asyncio.sleep(0.2)
+        return timed_out(self._settings)
 
     async def _attempt(self, run: Run, replica: Replica, trouble: _Trouble) -> Outcome | bool:
         """Ask one replica. Returns the outcome, True when the run was refused, False when it should be tried again."""
-        if run.replica != replica.id:
-            run.replica = replica.id
-            self._on_moved(run)
         pool = self._runtimes.pool(replica.address)
         path = f"/runs/{run.id}"
         try:
@@ -124,11 +80,12 @@ class Driver:
             async with asyncio.timeout(self._settings.run_timeout - run.elapsed):
                 if await exchange.started == 200:
                     trouble.gone_since = None
+                    self._lanes.note_answer(run, replica)
                     run.admit(Admission(Verdict.HELD))
                 reply = await exchange.ended
         except RuntimeGone as gone:
             if not gone.started:
-                self._avoid[replica.address] = time.monotonic() + AVOID_FOR
+                self._lanes.avoid(run, replica)
             return self._note_gone(run, trouble, started=gone.started)
         except TimeoutError:
             return False
@@ -139,27 +96,30 @@ class Driver:
             )
         if reply.status == 404 and await self._find_payload(run):
             return False
-        outcome = self._judge(run, reply, trouble)
-        return replace(outcome, kept_at=replica.address) if isinstance(outcome, Outcome) and reply.status == 200 else outcome
-
-    def _judge(self, run: Run, reply: Reply, trouble: _Trouble) -> Outcome | bool:
         if reply.status == 200:
-            return read_outcome(reply.body)
+            outcome = read_outcome(reply.body)
+            self._lanes.note_pace(run, outcome.duration_ms)
+            return replace(outcome, kept_at=replica.address)
+        return self._judge(run, replica, reply, trouble)
+
+    def _judge(self, run: Run, replica: Replica, reply: Reply, trouble: _Trouble) -> Outcome | bool:
         refused = read_refusal(reply)
         if reply.status == 503 and refused.code == "busy":
-            if run.admission is None:
-                run.admit(Admission(Verdict.BUSY, 503, "busy", refused.detail))
+            self._lanes.avoid(run, replica, full=True)
+            if run.admission is None and not self._lanes.has_others(run):
+                run.admit(Admission(Verdict.BUSY, 503, "busy", BUSY))
                 return True
             trouble.gone_since = None
             return False
         if reply.status >= 500:
+            self._lanes.avoid(run, replica)
             return self._note_gone(run, trouble, started=False)
         if reply.status == 404:
             return failure("input_lost", "The gateway and the runtime that held the input of this run both died. Send it again.")
         if run.admission is None:
             run.admit(Admission(Verdict.REFUSED, reply.status, refused.code, refused.detail))
             return True
-        return failure(refused.code, refused.detail or f"The runtime refused the run ({reply.status}).")
+        return failure(refused.code, refused.detail or f"The runtime refused the run ({reply.status}).", fault=False)
 
     def _note_gone(self, run: Run, trouble: _Trouble, *, started: bool) -> Outcome | bool:
         now = time.monotonic()
@@ -169,8 +129,7 @@ class Driver:
             detail = f"The runtime died {trouble.deaths} times while it worked on this run. Look into the deployment's logs; a larger size may help."
             return failure("runtime_died", detail)
         if now - trouble.gone_since > self._settings.runtime_deadline:
-            detail = f"No runtime of this deployment answered for {self._settings.runtime_deadline:.0f} s. Look into its logs, then send the run again."
-            return failure("runtime_unavailable", detail)
+            return unavailable(self._settings)
         # The second attempt follows at once: only if that fails too, the caller is answered without a runtime.
         if trouble.attempts:
             run.admit(Admission(Verdict.DEFERRED))
@@ -190,23 +149,3 @@ class Driver:
         if reply.status == 200:
             run.body = reply.body
         return None
-
-
-def read_outcome(body: bytes) -> Outcome:
-    """Turn the runtime's answer into an outcome."""
-    try:
-        ended = msgspec.json.decode(body, type=_Ended)
-        state = State(ended.state)
-    except (msgspec.MsgspecError, ValueError):
-        logger.exception("Unreadable answer of a runtime: %r", body[:300])
-        return failure("runtime_answer", "The runtime gave an answer that cannot be read. Look into the deployment's logs.")
-    content = bytes(ended.results) if state is State.SUCCESS else bytes(ended.error)
-    return Outcome(state, ended.duration_ms, content, now_ms())
-
-
-def read_refusal(reply: Reply) -> _Refused:
-    """Return the code and the sentence of an answer that is no success."""
-    try:
-        return msgspec.json.decode(reply.body, type=_Refused)
-    except msgspec.MsgspecError:
-        return _Refused(detail=reply.body[:500].decode("utf-8", "replace"))

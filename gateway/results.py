@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
-from gateway.driver import read_outcome
+from gateway.answers import read_outcome
 from gateway.ends import Ends
 from gateway.errors import NotFound
 from gateway.objects import Objects

@@ -14,7 +14,8 @@ import msgspec
 
 from gateway.database import Database
 from gateway.errors import NotFound, PaymentRequired, SlipwayError, Unavailable
-from gateway.run import About
+from gateway.gate import Gate
+from gateway.run import About, Replica
 from gateway.valkey import Valkey
 
 logger = logging.getLogger("gateway.routes")
@@ -28,14 +29,6 @@ SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 SERVING = {"RUNNING", "UPDATING"}
 
 
-class Replica(msgspec.Struct, frozen=True):
-    """One runtime of a deployment. `address`: `unix:/path`, `http://host:port` or `https://host`."""
-
-    id: str
-    address: str
-    workers: int = 1
-
-
 class Reason(msgspec.Struct, frozen=True):
     """Why a deployment is in its state."""
 
@@ -44,7 +37,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True, dict=True):
-    """A deployment as the gateway needs it."""
+    """A deployment as the gateway needs it. `asleep`: it has no replica because nobody called; a run that waits for one wakes it."""
 
     slug: str
     deployment: str
@@ -56,6 +49,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     tag: str | None = None
     reason: Reason | None = None
     replicas: tuple[Replica, ...] = ()
+    asleep: bool = False
     updated: int = 0
 
     @property
@@ -85,6 +79,7 @@ class RouteTable:
         self._database = database
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Route | None]] = {}
+        self._changes: dict[str, Gate] = {}
 
     async def get(self, slug: str) -> Route | None:
         """Return the route, or None when no deployment has this slug. Raises `Unavailable`."""
@@ -98,16 +93,36 @@ class RouteTable:
             loading.add_done_callback(lambda ended: self._loading.pop(slug) if self._loading.get(slug) is ended else None)
         return await asyncio.shield(loading)
 
+    def peek(self, slug: str) -> Route | None:
+        """Return the route without asking anybody, though it may be older than 30 s; None when it must be read."""
+        entry = self._entries.get(slug)
+        return entry.route if entry else None
+
     def forget(self, slug: str) -> None:
         """A route changed: read it again next time."""
         self._entries.pop(slug, None)
         if (loading := self._loading.pop(slug, None)) is not None:
             loading.add_done_callback(lambda _: self._entries.pop(slug, None))
+        if (gate := self._changes.get(slug)) is not None:
+            gate.poke()
 
     def forget_all(self) -> None:
         """Changes may have been missed: read everything again."""
-        for slug in [*self._entries, *self._loading]:
+        for slug in [*self._entries, *self._loading, *self._changes]:
             self.forget(slug)
+
+    async def wait_for_change(self, slug: str, limit: float) -> None:
+        """Return when the route has changed since it was read, after `limit` seconds at the latest."""
+        if slug not in self._entries:
+            return
+        gate = self._changes.setdefault(slug, Gate())
+        gate.users += 1
+        try:
+            await gate.wait(limit)
+        finally:
+            gate.users -= 1
+            if not gate.users and self._changes.get(slug) is gate:
+                del self._changes[slug]
 
     def addresses(self) -> set[str]:
         """Return the addresses of all cached replicas."""

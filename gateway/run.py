@@ -30,6 +30,27 @@ class Where(enum.Enum):
     OBJECT = "object"
 
 
+class Replica(msgspec.Struct, frozen=True):
+    """One runtime of a deployment. `address`: `unix:/path`, `http://host:port` or `https://host`; `revision` 0 is not known."""
+
+    id: str
+    address: str
+    workers: int = 1
+    revision: int = 0
+
+    @property
+    def label(self) -> str:
+        """What a run's record keeps of it: enough to ask it again when it has left the route."""
+        return f"{self.id} {self.revision} {self.address}"
+
+
+def read_replica(label: str) -> Replica | None:
+    """Return the replica of a record. One that an older gateway wrote has the id only."""
+    name, _, rest = label.partition(" ")
+    revision, _, address = rest.partition(" ")
+    return Replica(name, address, revision=int(revision or 0)) if name else None
+
+
 class About(msgspec.Struct, frozen=True):
     """What a record says of the run's deployment: enough to bill it and to find a runtime for it."""
 
@@ -52,17 +73,18 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A verdict; of a refusal also the status, the code and the sentence for the caller."""
+    """A verdict; of a refusal also the status, the code and the sentence for the caller, and after how many seconds to come again."""
 
     verdict: Verdict
     status: int = 200
     code: str = ""
     detail: str = ""
+    retry_after: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended. `content` is the JSON of its results, or of its error.
+    """How a run ended. `content` is the JSON of its results, or of its error; `fault`: the service or the workflow failed, not the caller.
 
     `key` is its place in the object store (`<object> <offset> <length>`), if it is there; `kept_at` the address of the runtime that keeps it as
     long as there is no lasting copy.
@@ -74,6 +96,7 @@ class Outcome:
     ended_ms: int
     key: str = ""
     kept_at: str = ""
+    fault: bool = False
 
     @property
     def kind(self) -> str:
@@ -93,9 +116,9 @@ class Outcome:
         return max(1, math.ceil(self.duration_ms))
 
 
-def failure(code: str, message: str, *, duration_ms: float = 0.0) -> Outcome:
+def failure(code: str, message: str, *, fault: bool = True) -> Outcome:
     """Return the outcome of a run that could not be carried out."""
-    return Outcome(State.FAILURE, duration_ms, msgspec.json.encode({"code": code, "message": message}), now_ms())
+    return Outcome(State.FAILURE, 0.0, msgspec.json.encode({"code": code, "message": message}), now_ms(), fault=fault)
 
 
 def now_ms() -> int:
@@ -105,7 +128,11 @@ def now_ms() -> int:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A run in flight. `adopted`: another gateway accepted it, so nobody here knows whether its caller was answered."""
+    """A run in flight.
+
+    `replica`: the one that was asked last, or that has a place for it. `seat`: the address where it takes one of the places now.
+    `cold`: it has waited for a sleeping deployment. `adopted`: another gateway accepted it, so nobody here knows whether its caller was answered.
+    """
 
     id: str
     about: About
@@ -116,7 +143,9 @@ class Run:
     storage_token: str
     accepted_ms: int
     payload_key: str = ""
-    replica: str = ""
+    replica: Replica | None = None
+    seat: str | None = None
+    cold: bool = False
     age: float = 0.0
     adopted: bool = False
     charge: bool = False

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from controlplane.common.ids import uuid7
-from gateway.advice import ENDED, Advice, Durations, advise
+from gateway.advice import ENDED, Advice, Durations, advise, unknown_end
 from gateway.budget import Budget, Reservation
 from gateway.checks import check_deployment, check_envelope, check_same, digest_of
+from gateway.demand import Demand
 from gateway.driver import Driver
 from gateway.ends import Ends
 from gateway.errors import Busy, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
 from gateway.gate import Gate
+from gateway.lanes import Lanes
 from gateway.objects import Objects
 from gateway.results import Results
 from gateway.routes import Route, RouteTable
@@ -62,6 +64,9 @@ class Runs:
         self.draining = False
         self.settled_at = 0.0
         self.store: RunStore
+        self.routes: RouteTable
+        self.demand: Demand
+        self.lanes: Lanes
         self.driver: Driver
         self.results: Results
         self._waiting: dict[str, Gate] = {}
@@ -70,8 +75,11 @@ class Runs:
     def attach(self, store: RunStore, routes: RouteTable) -> None:
         """Connect the parts that know each other."""
         self.store = store
+        self.routes = routes
         self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
-        self.driver = Driver(self.settings, routes, self.runtimes, self.objects, on_moved=self._note_move, find_payload=self._find_payload)
+        self.demand = Demand(store.valkey, self.gateway, self.live, self.in_background)
+        self.lanes = Lanes(self.settings, routes, on_moved=self._note_move, on_cold=self.demand.wake)
+        self.driver = Driver(self.settings, self.lanes, self.runtimes, self.objects, find_payload=self._find_payload)
 
     # Accepting
 
@@ -86,8 +94,9 @@ class Runs:
             run.digest = await digest_of(body)
             if (known := self._find_here(run_id)) is not None:
                 return await self._same_run(known, run)
-        replica = self.driver.choose(route)
-        run.replica = replica.id if replica else ""
+        self.demand.note(route.deployment)
+        self.lanes.enter(run, route)
+        recorded_at = run.replica
         run.where = Where.RECORD if len(body) <= self.settings.inline_payload else Where.COPIES
         self.live[run.id] = run
         try:
@@ -98,11 +107,13 @@ class Runs:
             if run_id is None:
                 await self.store.accept(run)
             run.recorded = True
+            if run.replica is not recorded_at:
+                self._note_move(run)
             await self._await_admission(run)
         except BaseException:
             await self._abandon(run)
             raise
-        return View(run.id, State.PENDING, self._advise(run.about.deployment, run.elapsed))
+        return View(run.id, State.PENDING, self._advise_on(run))
 
     def _new_run(self, route: Route, body: bytes, reservation: Reservation, storage_token: str, run_id: str) -> Run:
         return Run(
@@ -132,7 +143,7 @@ class Runs:
         finally:
             self._release(asked)
         state = known.outcome.state if known.outcome and known.done.is_open else State.PENDING
-        return View(known.id, state, self._advise(known.about.deployment, known.elapsed))
+        return View(known.id, state, self._advise_on(known))
 
     async def _taken(self, taken: Taken, asked: Run) -> View:
         check_same(taken.about.deployment, taken.digest, asked)
@@ -174,7 +185,7 @@ class Runs:
             await run.admitted.wait(self.settings.receipt_wait)
         admission = run.admit(Admission(Verdict.DEFERRED))
         if admission.verdict is Verdict.BUSY:
-            raise Busy("busy", "All replicas of this deployment have a full queue. Try again in a moment, or use a larger size.")
+            raise Busy(admission.code, admission.detail, retry_after=admission.retry_after)
         if admission.verdict is Verdict.REFUSED:
             kind = InvalidInput if admission.status == 400 else Unprocessable
             raise kind(admission.code, admission.detail)
@@ -186,6 +197,9 @@ class Runs:
     async def _put_payload_away(self, run: Run) -> None:
         await self._choose_place(run)
         await self.store.place(run)
+        if run.where is Where.OBJECT and run.seat is None:
+            run.body = b""
+            self._release(run)
 
     async def _choose_place(self, run: Run) -> None:
         """Decide where a payload outlives this process, and put a large one there."""
@@ -208,6 +222,7 @@ class Runs:
     def _drop(self, run: Run) -> None:
         if self.live.get(run.id) is run:
             del self.live[run.id]
+        self.lanes.leave(run)
         self._release(run)
         run.done.open()
 
@@ -258,7 +273,7 @@ class Runs:
         run.body = b""
         if ended_here and charged:
             self.ends.add(run, outcome)
-        if outcome.state is State.SUCCESS:
+        if outcome.state is State.SUCCESS and not run.cold:
             self.durations.add(run.about.deployment, run.elapsed * 1000)
         self._drop(run)
         if ended_here:
@@ -268,7 +283,7 @@ class Runs:
 
     def _note_move(self, run: Run) -> None:
         if run.recorded:
-            self.in_background(self.store.place(run))
+            self.in_background(self.store.move(run))
 
     # Looking
 
@@ -283,7 +298,7 @@ class Runs:
                 check_deployment(run.about.deployment, deployment)
                 run.charge = run.charge or run.adopted
                 if left <= 0:
-                    return View(run_id, State.PENDING, self._advise(deployment, run.elapsed))
+                    return View(run_id, State.PENDING, self._advise_on(run))
                 await run.done.wait(left)
                 continue
             if (ended := self.ends.get(run_id)) is not None:
@@ -358,6 +373,11 @@ class Runs:
         await self.results.drain()
         if self._background:
             await asyncio.wait(self._background, timeout=self.settings.drain_time)
+
+    def _advise_on(self, run: Run) -> Advice:
+        if run.seat is None and run.cold:
+            return unknown_end(self.crowding)
+        return self._advise(run.about.deployment, run.elapsed)
 
     def _advise(self, deployment: str, elapsed: float) -> Advice:
         return advise(self.durations.recent(deployment), elapsed * 1000, self.crowding)

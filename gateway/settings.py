@@ -30,6 +30,7 @@ class Settings:
     max_reply: int = 128 * MEGABYTE
     payload_memory: int = 512 * MEGABYTE
     result_memory: int = 128 * MEGABYTE
+    waiting_memory: int = 256 * MEGABYTE
     inline_payload: int = 32 * KILOBYTE
     valkey_payload: int = 1 * MEGABYTE
     inline_result: int = 32 * KILOBYTE
@@ -37,6 +38,7 @@ class Settings:
     receipt_wait: float = 2.0
     resend_wait: float = 10.0
     runtime_deadline: float = 30.0
+    cold_start_wait: float = 300.0
     run_timeout: float = 3600.0
     result_ttl: float = 3600.0
     record_ttl: float = 86400.0
@@ -67,9 +69,11 @@ class Settings:
             max_reply=_number(environment, "GATEWAY_MAX_REPLY", cls.max_reply),
             payload_memory=_number(environment, "GATEWAY_PAYLOAD_MEMORY", cls.payload_memory),
             result_memory=_number(environment, "GATEWAY_RESULT_MEMORY", cls.result_memory),
+            waiting_memory=_number(environment, "GATEWAY_WAITING_MEMORY", cls.waiting_memory),
             long_poll=_number(environment, "GATEWAY_LONG_POLL", cls.long_poll),
             resend_wait=_number(environment, "GATEWAY_RESEND_WAIT", cls.resend_wait),
             runtime_deadline=_number(environment, "GATEWAY_RUNTIME_DEADLINE", cls.runtime_deadline),
+            cold_start_wait=_number(environment, "GATEWAY_COLD_START_WAIT", cls.cold_start_wait),
             run_timeout=_number(environment, "GATEWAY_RUN_TIMEOUT", cls.run_timeout),
             drain_time=_number(environment, "GATEWAY_DRAIN_TIME", cls.drain_time),
         )

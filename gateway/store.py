@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.run import About, Outcome, Run, State, Where, now_ms
+from gateway.run import About, Outcome, Run, State, Where, now_ms, read_replica
 from gateway.settings import Settings
 from gateway.valkey import Valkey
 
@@ -76,7 +76,7 @@ class RunStore:
             run.accepted_ms,
             run.where.value,
             payload,
-            run.replica,
+            run.replica.label if run.replica else "",
             run.storage_token,
             self._record_ms,
             1 if run.charge else 0,
@@ -88,7 +88,13 @@ class RunStore:
     async def place(self, run: Run) -> None:
         """Note where the payload is now."""
         payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
-        await self.valkey.script("place", (record_key(run.id),), self.gateway, run.where.value, payload, run.replica)
+        label = run.replica.label if run.replica else ""
+        await self.valkey.script("place", (record_key(run.id),), self.gateway, run.where.value, payload, label)
+
+    async def move(self, run: Run) -> None:
+        """Note which replica has the run now."""
+        if run.replica is not None:
+            await self.valkey.script("move", (record_key(run.id),), self.gateway, run.replica.label)
 
     async def lacks_payload(self, run_id: str) -> bool:
         """Return whether the payload of this run in flight is in memories only, which may be gone."""
@@ -107,6 +113,7 @@ class RunStore:
     async def finish(self, run: Run, outcome: Outcome) -> bool:
         """End a run; False when it had ended before (then the record has the result that counts)."""
         about = run.about
+        revision = run.replica.revision if run.replica else 0
         ended = await self.valkey.script(
             "finish",
             (record_key(run.id), STREAM),
@@ -125,6 +132,7 @@ class RunStore:
             *("run", run.id, "deployment", about.deployment, "workflow", about.workflow, "project", about.project),
             *("namespace", about.namespace, "product", about.product, "state", outcome.state.value),
             *("duration_ms", outcome.billed_ms, "ended_at", outcome.ended_ms),
+            *("revision", revision or "", "fault", "1" if outcome.fault else ""),
         )
         return bool(ended == 1)
 
@@ -206,7 +214,7 @@ def adopted_run(*fields: bytes) -> Run:
         where=where,
         payload_key="" if where is Where.RECORD else payload.decode(),
         digest=digest.decode(),
-        replica=replica.decode(),
+        replica=read_replica(replica.decode()),
         storage_token=token.decode(),
         accepted_ms=int(accepted),
         age=max(0, now_ms() - int(accepted)) / 1000,

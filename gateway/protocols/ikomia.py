@@ -12,12 +12,12 @@ import uuid
 import msgspec
 
 from gateway.advice import Advice
-from gateway.errors import InvalidInput, MethodNotAllowed, NotFound, Unavailable
+from gateway.errors import InvalidInput, MethodNotAllowed, NotFound
 from gateway.http import JSON, Answer, Request
 from gateway.routes import Route, refusal
 from gateway.run import State
 from gateway.runs import Runs, View
-from gateway.runtime_client import ReplyTooLarge, RuntimeGone
+from gateway.workflows import Workflows
 
 RESULTS = re.compile(r"/api/results/([0-9a-fA-F-]{36})/?")
 RUN_FAILED = 520
@@ -37,6 +37,7 @@ class Ikomia:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
+        self._workflows = Workflows(runs)
 
     async def answer(self, request: Request, route: Route, storage_token: str) -> Answer:
         """Answer a request of a caller who may run this deployment."""
@@ -80,19 +81,7 @@ class Ikomia:
     async def _workflow(self, route: Route) -> Answer:
         if (refused := refusal(route)) is not None:
             raise refused
-        replica = self._runs.driver.choose(route)
-        gone = Unavailable("runtime_unavailable", "No runtime of this deployment answers now. Try again in a moment.")
-        if replica is None:
-            raise gone
-        try:
-            reply = await self._runs.runtimes.pool(replica.address).fetch("GET", "/workflow")
-        except (RuntimeGone, ReplyTooLarge) as error:
-            raise gone from error
-        if reply.status != 200:
-            raise Unavailable(
-                "runtime_not_ready", f"The runtime of this deployment is not ready yet ({reply.status}). Try again in a moment."
-            )
-        return Answer(200, reply.body, [JSON])
+        return Answer(200, await self._workflows.read(route), [JSON])
 
 
 def allow(request: Request, method: str) -> None:

@@ -286,7 +286,7 @@ def write_route(valkey: ValkeyServer, *runtimes: RuntimeServer, slug: str = "blu
         "status": "RUNNING",
         "reason": None,
         "tag": "v1",
-        "replicas": [{"id": f"r-{runtime.socket.stem}", "address": runtime.address, "workers": 2} for runtime in runtimes],
+        "replicas": [{"id": f"r-{runtime.socket.stem}", "address": runtime.address, "workers": 2, "revision": 7} for runtime in runtimes],
         "updated": 1,
         **changes,
     }

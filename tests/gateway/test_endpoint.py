@@ -108,6 +108,8 @@ def test_an_ended_run_leaves_one_usage_event(caller: Caller, valkey: ValkeyServe
         "product": "AWS SERVERLESS S",
         "state": "SUCCESS",
         "duration_ms": "2",
+        "revision": "7",
+        "fault": "",
     }
 
 

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from gateway.answers import read_outcome
 from gateway.budget import Budget
 from gateway.checks import check_envelope
-from gateway.driver import read_outcome
 from gateway.endpoints import Endpoints
 from gateway.ends import KEPT_FOR, Ends
 from gateway.errors import Busy, InvalidInput, Unprocessable
