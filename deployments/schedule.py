@@ -12,6 +12,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "webhooks.prune": {"task": "webhooks.prune", "schedule": 3600.0, "options": {"expires": 600}},
     "accounts.restore_revocations": {"task": "accounts.restore_revocations", "schedule": 2.0, "options": {"expires": 3}},
     "storage.sweep": {"task": "storage.sweep", "schedule": 15.0, "options": {"expires": 15}},
+    "api.sweep_idempotency_keys": {"task": "api.sweep_idempotency_keys", "schedule": 600.0, "options": {"expires": 300}},
     "storage.check": {"task": "storage.check", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
     "deployments.prune_logs": {"task": "deployments.prune_logs", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
 }
