@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
@@ -25,6 +25,7 @@ class Lease:
 
     deployment: Deployment
     token: UUID
+    until: datetime
 
 
 def claim(pk: UUID) -> Lease | None:
@@ -36,14 +37,16 @@ def claim(pk: UUID) -> Lease | None:
             return None
         token = uuid4()
         Deployment.objects.filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE)
-    return Lease(read_leased(pk, token), token)
+    return Lease(read_leased(pk, token), token, now + LEASE)
 
 
 def renew(lease: Lease) -> None:
     """Read the deployment again and extend the lease. Raises StaleLease when it is another's."""
     pk = lease.deployment.pk
-    if not Deployment.objects.filter(pk=pk, lease_token=lease.token).update(lease_expires_at=clock.now() + LEASE):
+    until = clock.now() + LEASE
+    if not Deployment.objects.filter(pk=pk, lease_token=lease.token).update(lease_expires_at=until):
         raise StaleLease(pk)
+    lease.until = until
     lease.deployment = read_leased(pk, lease.token)
 
 
@@ -54,6 +57,16 @@ def read_leased(pk: UUID, token: UUID) -> Deployment:
     if found is None:
         raise StaleLease(pk)
     return found
+
+
+def extend(lease: Lease) -> None:
+    """Keep the lease during a step of several calls to a provider, each of which may take seconds. Raises StaleLease when it is another's."""
+    now = clock.now()
+    rows = Deployment.objects.filter(pk=lease.deployment.pk, lease_token=lease.token)
+    if lease.until - now < LEASE * 2 / 3:
+        if not rows.filter(lease_expires_at__gt=now).update(lease_expires_at=now + LEASE):
+            raise StaleLease(lease.deployment.pk)
+        lease.until = now + LEASE
 
 
 @contextmanager
@@ -72,15 +85,16 @@ def guarded(lease: Lease) -> Iterator[None]:
 def release(lease: Lease, *, wait: float | None) -> float | None:
     """Let go and say when to look again: in `wait` seconds, or None = when someone asks.
 
-    If the intent changed after it was last read here, it is due at once. Returns the seconds until the next look.
+    If the intent or the demand changed after it was last read here, it is due at once. Returns the seconds until the next look.
     """
     now = clock.now()
     deployment = lease.deployment
+    unmoved = {"generation": deployment.generation, "wanted_replicas": deployment.wanted_replicas}
     then = Value(None if wait is None else now + timedelta(seconds=wait), output_field=DateTimeField(null=True))
     Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token).update(
         lease_token=None,
         lease_expires_at=None,
-        next_check_at=Case(When(generation=deployment.generation, then=then), default=Value(now), output_field=DateTimeField(null=True)),
+        next_check_at=Case(When(**unmoved, then=then), default=Value(now), output_field=DateTimeField(null=True)),
     )
-    unchanged = Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation).exists()
+    unchanged = Deployment.objects.filter(pk=deployment.pk, **unmoved).exists()
     return wait if unchanged else 0.0

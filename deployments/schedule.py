@@ -6,6 +6,10 @@ from typing import Any
 
 BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "deployments.reconcile_due": {"task": "deployments.reconcile_due", "schedule": 1.0, "options": {"expires": 3}},
+    "deployments.follow_demand": {"task": "deployments.follow_demand", "schedule": 1.0, "options": {"expires": 3}},
+    "deployments.sweep_providers": {"task": "deployments.sweep_providers", "schedule": 10.0, "options": {"expires": 10}},
+    "deployments.keep_watch": {"task": "deployments.keep_watch", "schedule": 5.0, "options": {"expires": 5}},
+    "deployments.alert_operators": {"task": "deployments.alert_operators", "schedule": 60.0, "options": {"expires": 60}},
     "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
     "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
     "webhooks.deliver_due": {"task": "webhooks.deliver_due", "schedule": 1.0, "options": {"expires": 3}},

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from controlplane.common.clock import milliseconds
 from deployments.models import Deployment, Replica
-from deployments.states import DesiredState, ReplicaStatus
+from deployments.states import SERVING_STATUSES, DesiredState, ReplicaStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class RouteReplica:
     id: str
     address: str
     workers: int
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,10 @@ class RouteReason:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the runs of an endpoint go; ids are UUIDs as text, `updated` is milliseconds since 1970 of the deployment's last change."""
+    """Where the runs of an endpoint go; ids are UUIDs as text, `updated` is milliseconds since 1970 of the deployment's last change.
+
+    `asleep`: nobody called for a while, so there is no replica; a run that is held for one wakes it.
+    """
 
     slug: str
     deployment: str
@@ -40,6 +44,7 @@ class Route:
     reason: RouteReason | None
     tag: str
     replicas: tuple[RouteReplica, ...]
+    asleep: bool
     updated: int
 
 
@@ -52,7 +57,7 @@ def route_of(deployment: Deployment | None) -> Route | None:
     """Return a deployment's route; an endpoint that is being deleted has none."""
     if deployment is None or deployment.workflow is None or deployment.desired_state == DesiredState.DELETED:
         return None
-    serving = list(deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("version"))
+    serving = list(deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("version").order_by("revision", "ordinal"))
     version = serving[0].version if serving else deployment.wanted_version
     size = serving[0].size if serving else deployment.size
     reason = RouteReason(deployment.reason_code, deployment.reason_detail) if deployment.reason_code else None
@@ -66,12 +71,13 @@ def route_of(deployment: Deployment | None) -> Route | None:
         status=deployment.status,
         reason=reason,
         tag=version.tag if version else "",
-        replicas=tuple(RouteReplica(id=replica.name, address=replica.address, workers=replica.workers) for replica in serving),
+        replicas=tuple(RouteReplica(replica.name, replica.address, replica.workers, replica.revision) for replica in serving),
+        asleep=deployment.may_sleep and not serving and deployment.status in SERVING_STATUSES,
         updated=milliseconds(deployment.updated_at),
     )
 
 
 def serving_replica(deployment: Deployment) -> Replica | None:
-    """Return the replica that takes the runs."""
+    """Return a replica that takes runs: all of a deployment are kept in the same way."""
     found: Replica | None = deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("version").first()
     return found

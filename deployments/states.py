@@ -66,7 +66,10 @@ MEANINGS: dict[Status, tuple[str, str]] = {
     Status.PAUSED: ("Nothing runs and nothing is charged; the URL stays.", "Resume it to serve again."),
     Status.SUSPENDED: ("Credits ran out; the URL stays.", "Add credits, then resume it."),
     Status.ERROR: ("It could not be built or started.", "Read the reason, then update it to try again."),
-    Status.STUCK: ("Its provider does not remove what it was asked to remove; nothing is charged.", "An operator has been told; nothing for you to do."),
+    Status.STUCK: (
+        "Its provider does not remove what it was asked to remove; nothing is charged.",
+        "An operator has been told; nothing for you to do.",
+    ),
     Status.DELETING: ("The endpoint is closed and its infrastructure is being removed.", "Deleted"),
     Status.DELETED: ("Gone.", ""),
 }

@@ -9,8 +9,13 @@ import redis
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
+from deployments.alerts import mail_alerts
+from deployments.clockwork import expire_deployments, run_schedules
 from deployments.logs import prune_logs, tail_logs
+from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import reconcile, take_due
+from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.reconcile.watch import watch_new_revisions
 from deployments.usage import consume_usage
 from deployments.wakeups import send_wakeup
 
@@ -33,6 +38,33 @@ def reconcile_due_task() -> None:
     """Each second: hand out every deployment that is due. This, not the hints, is what things rest on."""
     for pk in take_due():
         send_wakeup(pk)
+
+
+@shared_task(name="deployments.follow_demand")
+def follow_demand_task() -> None:
+    """Each second: wake what runs wait for, and have as many replicas as the calls need."""
+    follow_demand()
+
+
+@shared_task(name="deployments.sweep_providers")
+def sweep_providers_task() -> None:
+    """Every ten seconds: compare what the providers have with the database."""
+    sweep_providers()
+
+
+@shared_task(name="deployments.keep_watch")
+def keep_watch_task() -> None:
+    """Every five seconds: take back new versions that fail, switch on and off by schedule, end what has expired."""
+    watch_new_revisions()
+    run_schedules()
+    expire_deployments()
+
+
+@shared_task(name="deployments.alert_operators")
+def alert_operators_task() -> None:
+    """Each minute: find what takes too long, and mail what is new."""
+    tell_overdue()
+    mail_alerts()
 
 
 @shared_task(name="deployments.tail_logs")

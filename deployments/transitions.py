@@ -44,8 +44,11 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
         setattr(deployment, name, value)
 
 
-def show_reason(lease: Lease, reason: Reason) -> None:
-    """Say why a deployment stays where it is (a provider that does not answer, for instance)."""
-    held = Deployment.objects.filter(pk=lease.deployment.pk, status=lease.deployment.status, lease_token=lease.token)
-    if not held.update(reason_code=reason.code, reason_detail=reason.detail):
-        raise StaleLease(lease.deployment.pk)
+def note_reason(lease: Lease, reason: Reason) -> None:
+    """Say why a deployment stays where it is (a provider that does not answer, for instance) and count the failed attempt."""
+    deployment = lease.deployment
+    held = Deployment.objects.filter(pk=deployment.pk, status=deployment.status, lease_token=lease.token)
+    attempts = deployment.failed_attempts + 1
+    if not held.update(reason_code=reason.code, reason_detail=reason.detail, failed_attempts=attempts):
+        raise StaleLease(deployment.pk)
+    deployment.failed_attempts = attempts

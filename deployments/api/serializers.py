@@ -11,7 +11,7 @@ from controlplane.api.fields import UrlField
 from deployments.models import Deployment
 from deployments.offers import FLAVOURS, PROVIDER_ALIASES, PROVIDERS, REGIONS, SIZES
 from deployments.selectors import serving_replica
-from deployments.states import MEANINGS, Status, next_step
+from deployments.states import MEANINGS, SERVING_STATUSES, DesiredState, ReplicaStatus, Status, next_step
 
 
 class PriceOutput(serializers.Serializer[Any]):
@@ -78,6 +78,16 @@ class IsolationOutput(serializers.Serializer[Any]):
     limits = serializers.CharField(required=False, help_text="`cgroup-v2`, `cgroup-v1` or `memory-watchdog`.")
 
 
+class ReplicasOutput(serializers.Serializer[Any]):
+    """How many replicas serve, and how many may."""
+
+    serving = serializers.IntegerField()
+    min_replicas = serializers.IntegerField()
+    max_replicas = serializers.IntegerField()
+    idle_seconds = serializers.IntegerField()
+    asleep = serializers.BooleanField(help_text="Nobody called for `idle_seconds`; the next call starts a replica and waits for it.")
+
+
 class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     """A deployment. `tag` and `size` are what is wanted; while it is UPDATING the former ones still serve."""
 
@@ -90,6 +100,8 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     reason = serializers.SerializerMethodField()
     endpoint = serializers.CharField(read_only=True, help_text="The URL to call; it never changes.")
     isolation = serializers.SerializerMethodField()
+    paused = serializers.SerializerMethodField(help_text="It is to be paused, or is.")
+    replicas = serializers.SerializerMethodField()
 
     class Meta:
         model = Deployment
@@ -102,6 +114,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
             "flavour",
             "size",
             "tag",
+            "revision",
             "outdated",
             "status",
             "status_since",
@@ -109,6 +122,10 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
             "endpoint",
             "backend",
             "isolation",
+            "paused",
+            "replicas",
+            "auto_rollback",
+            "expires_at",
             "created_at",
             "updated_at",
         ]
@@ -123,6 +140,22 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
         status = Status(deployment.status)
         detail = deployment.reason_detail or MEANINGS[status][0]
         return {"code": deployment.reason_code, "detail": detail, "next": next_step(deployment.reason_code, status)}
+
+    def get_paused(self, deployment: Deployment) -> bool:
+        """Tell the wish, which the status follows."""
+        return deployment.desired_state == DesiredState.PAUSED
+
+    @extend_schema_field(ReplicasOutput)
+    def get_replicas(self, deployment: Deployment) -> dict[str, Any]:
+        """Count the serving replicas beside the limits."""
+        serving = deployment.replicas.filter(status=ReplicaStatus.SERVING).count()
+        return {
+            "serving": serving,
+            "min_replicas": deployment.min_replicas,
+            "max_replicas": deployment.max_replicas,
+            "idle_seconds": deployment.idle_seconds,
+            "asleep": deployment.may_sleep and serving == 0 and deployment.status in SERVING_STATUSES,
+        }
 
     @extend_schema_field(IsolationOutput)
     def get_isolation(self, deployment: Deployment) -> dict[str, str]:

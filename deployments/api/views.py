@@ -15,6 +15,7 @@ from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import Access, WorkspaceView, no_content, validated
 from controlplane.workspaces.permissions import Permission, require
 from deployments.api import examples
+from deployments.api.control_serializers import Configuration
 from deployments.api.serializers import (
     DeploymentChange,
     DeploymentInput,
@@ -23,7 +24,15 @@ from deployments.api.serializers import (
 )
 from deployments.models import Deployment
 from deployments.offers import FLAVOURS, PROVIDERS, REGIONS, canonical_provider, offers
-from deployments.services import delete_deployment, project_of, request_deployment, update_deployment, visible_deployment, visible_workflow
+from deployments.services import (
+    configure_deployment,
+    delete_deployment,
+    project_of,
+    request_deployment,
+    update_deployment,
+    visible_deployment,
+    visible_workflow,
+)
 
 
 def exactly(names: tuple[str, ...]) -> str:
@@ -92,7 +101,12 @@ class WorkflowDeploymentList(WorkspaceView):
 class DeploymentDetail(WorkspaceView):
     """One deployment."""
 
-    permissions = {"GET": Permission.DEPLOYMENT_READ, "PUT": Permission.DEPLOYMENT_EDIT, "DELETE": Permission.DEPLOYMENT_DELETE}
+    permissions = {
+        "GET": Permission.DEPLOYMENT_READ,
+        "PUT": Permission.DEPLOYMENT_EDIT,
+        "PATCH": Permission.DEPLOYMENT_EDIT,
+        "DELETE": Permission.DEPLOYMENT_DELETE,
+    }
 
     @extend_schema(
         summary="Show a deployment",
@@ -118,6 +132,22 @@ class DeploymentDetail(WorkspaceView):
         """Update."""
         changes = validated(DeploymentChange, request.data)
         deployment = update_deployment(actor=actor_of(request), deployment_id=deployment_id, **changes)
+        return Response(DeploymentOutput(deployment, context={"request": request}).data)
+
+    @extend_schema(
+        summary="Configure a deployment",
+        description="How many replicas there may be, when it sleeps, when it ends, and whether a faulty version is taken back. No version changes.",
+        request=Configuration,
+        responses=DeploymentOutput,
+        examples=[
+            OpenApiExample("One to four replicas", {"min_replicas": 1, "max_replicas": 4}, request_only=True),
+            OpenApiExample("Configured", examples.DEPLOYMENT, response_only=True),
+        ],
+    )
+    def patch(self, request: Request, deployment_id: UUID) -> Response:
+        """Configure."""
+        wanted = validated(Configuration, request.data)
+        deployment = configure_deployment(actor=actor_of(request), deployment_id=deployment_id, **wanted)
         return Response(DeploymentOutput(deployment, context={"request": request}).data)
 
     @extend_schema(

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Protocol, runtime_checkable
 
 
 class Phase(StrEnum):
-    """Where a replica is, as its provider sees it. A replica that is gone has no state at all."""
+    """Where a replica is, as its provider sees it.
+
+    One that is GONE (terminated, preempted) costs nothing any more; providers remember it for a while, then have no state of it at all.
+    """
 
     STARTING = "STARTING"
     READY = "READY"
     FAILED = "FAILED"
     STOPPING = "STOPPING"
+    GONE = "GONE"
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
-    """What to start. `name` is deterministic and stored before the first call; `bundle` is the SHA-256 of the bundle's tar."""
+    """What to start. `name` is stored before the first call and never used for another; `bundle` is the SHA-256 of the bundle's tar."""
 
     name: str
     bundle: str
@@ -34,7 +39,9 @@ class ReplicaSpec:
 class ReplicaState:
     """What a provider says of a replica. `address` ("unix:/path" or "https://…") answers as the runtime does once the phase is READY.
 
-    `isolation` tells how the replica is kept apart: which sandbox, which limits, which user.
+    `isolation` tells how the replica is kept apart: which sandbox, which limits, which user. `billed_from` and `billed_until` are the provider's
+    own times, None where it does not tell or where it has not come to that. `passing`: a FAILED one failed by the provider's fault, so that another
+    attempt may do better; without it the workflow is to blame.
     """
 
     name: str
@@ -44,6 +51,9 @@ class ReplicaState:
     detail: str = ""
     restarts: int = 0
     isolation: Mapping[str, str] = field(default_factory=dict)
+    billed_from: datetime | None = None
+    billed_until: datetime | None = None
+    passing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +65,35 @@ class LogChunk:
 
 
 class ProviderError(Exception):
-    """A provider's refusal, made at the adapter's edge. `reason` is the code that users see."""
+    """A provider's refusal, made at the adapter's edge. `reason` is the code that users see.
+
+    `retryable`: the same call may do soon. `passing`: not soon, but what served before is worth asking for again and again.
+    """
 
     reason: ClassVar[str] = "INTERNAL_ERROR"
     retryable: ClassVar[bool] = False
+    passing: ClassVar[bool] = False
 
 
 class NoCapacity(ProviderError):
     """The provider has no machine of this kind left at the moment."""
 
     reason = "NO_CAPACITY"
+    passing = True
 
 
 class QuotaExceeded(ProviderError):
     """The account may not have more of these."""
 
     reason = "QUOTA_EXCEEDED"
+    passing = True
 
 
 class BadCredentials(ProviderError):
     """The provider does not accept the configured credentials."""
 
     reason = "BAD_CREDENTIALS"
+    passing = True
 
 
 class SpecConflict(ProviderError):
@@ -97,12 +114,19 @@ class ProviderUnavailable(ProviderError):
 
 
 class Provider(Protocol):
-    """What every provider can do. All methods may raise `ProviderUnavailable`."""
+    """What every provider can do. All methods may raise `ProviderUnavailable`.
+
+    `visibility_delay`: seconds for which the provider may not yet list, or find, what it has just made.
+    """
 
     name: str
+    visibility_delay: float
 
     def ensure_replica(self, spec: ReplicaSpec) -> ReplicaState:
-        """Create the replica unless it exists, and return its state at once. Raises NoCapacity, QuotaExceeded, BadCredentials, SpecConflict."""
+        """Create the replica unless it exists or existed, and return its state at once.
+
+        Raises NoCapacity, QuotaExceeded, BadCredentials, SpecConflict.
+        """
         ...
 
     def get_replica(self, name: str) -> ReplicaState | None:
@@ -113,8 +137,8 @@ class Provider(Protocol):
         """Drain and remove the replica; returns only when it is gone (or never was), raises StillWorking until then."""
         ...
 
-    def list_replicas(self) -> list[str]:
-        """Return the names of all replicas of this installation, to find the ones that the database does not know."""
+    def list_replicas(self) -> list[ReplicaState]:
+        """Return the states of all replicas of this installation: in one look, what changed, and what the database does not know."""
         ...
 
 

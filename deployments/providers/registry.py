@@ -23,3 +23,8 @@ DRIVERS: dict[str, Callable[[], Provider]] = {"local": local_provider}
 def provider(backend: str) -> Provider:
     """Return the driver named by a deployment's `backend`; LookupError for one that is not installed."""
     return DRIVERS[backend]()
+
+
+def backends() -> list[str]:
+    """Return the names of all installed drivers."""
+    return sorted(DRIVERS)

@@ -11,13 +11,13 @@ from deployments.checkpoints import checkpoint
 from deployments.errors import StaleLease
 from deployments.leases import Lease, claim, release, renew
 from deployments.models import Deployment
+from deployments.reconcile.backoff import pause
 from deployments.reconcile.steps import next_step, settle_failure
 from deployments.states import Reason, Status
 
 logger = logging.getLogger(__name__)
 
 MOST_STEPS = 30
-LONGEST_BACKOFF = 60.0
 ATTEMPTS_BEFORE_ERROR = 8
 WORKING = {Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING}
 # A task that was handed out and lost is handed out again after this.
@@ -66,7 +66,7 @@ def after_fault(lease: Lease) -> None:
             settle_failure(lease, Reason("INTERNAL_ERROR", "The service failed to do this several times; its log says why."))
         except StaleLease:
             return
-    release(lease, wait=min(2.0**deployment.failed_attempts, LONGEST_BACKOFF))
+    release(lease, wait=pause(deployment.failed_attempts))
 
 
 def take_due() -> list[UUID]:

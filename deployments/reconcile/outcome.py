@@ -16,3 +16,8 @@ class Wait:
 GO_ON = None
 
 Outcome = Wait | None
+
+
+def soonest(*waits: float | None) -> Wait:
+    """Wait until the first of these moments; None is no moment."""
+    return Wait(min((wait for wait in waits if wait is not None), default=None))

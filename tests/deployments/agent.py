@@ -54,7 +54,7 @@ class Agent:
         assert self.process is not None
         assert self.process.poll() is None, self.process.stderr and self.process.stderr.read().decode()
         try:
-            return self.provider.list_replicas()
+            return [state.name for state in self.provider.list_replicas()]
         except ProviderUnavailable:
             return None
 

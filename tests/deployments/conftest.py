@@ -34,6 +34,7 @@ def moving_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """A clock that the test moves."""
     made = Clock()
     monkeypatch.setattr(clock, "now", lambda: made.now)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: made.now)
     return made
 
 

@@ -66,7 +66,7 @@ class ProviderContract:
 
         assert provider.ensure_replica(spec) == state
         assert provider.get_replica(spec.name) == state
-        assert provider.list_replicas().count(spec.name) == 1
+        assert [state.name for state in provider.list_replicas()].count(spec.name) == 1
 
     def test_a_name_that_is_taken_by_another_specification_is_a_conflict(self, provider: Provider, spec: ReplicaSpec) -> None:
         until_ready(provider, spec)
@@ -82,7 +82,7 @@ class ProviderContract:
         until_gone(provider, spec.name)
 
         assert provider.get_replica(spec.name) is None
-        assert spec.name not in provider.list_replicas()
+        assert spec.name not in [state.name for state in provider.list_replicas()]
         provider.delete_replica(spec.name)
 
     def test_what_was_never_there_has_no_state_and_is_gone(self, provider: Provider) -> None:

@@ -140,12 +140,12 @@ def test_a_running_deployment_shows_its_isolation(api: Api, owner: User, workflo
 
 
 def test_an_error_tells_its_reason_and_what_to_do(api: Api, owner: User, cloud: FakeProvider, settle: Settle) -> None:
-    deployment = settle(deploy(owner, make_workflow(owner, {"hull/requirements.txt": "no-such-thing-anywhere"})))
+    deployment = settle(deploy(owner, make_workflow(owner, {"hull/requirements.txt": "-r elsewhere.txt"})))
 
     found = api(owner).get(f"/v1/deployments/{deployment.pk}/").json()
 
-    assert (found["status"], found["reason"]["code"]) == ("ERROR", "MISSING_REQUIREMENT")
-    assert "no-such-thing-anywhere" in found["reason"]["detail"]
+    assert (found["status"], found["reason"]["code"]) == ("ERROR", "BAD_REQUIREMENT")
+    assert "elsewhere.txt" in found["reason"]["detail"]
     assert "push again" in found["reason"]["next"]
 
 

@@ -58,7 +58,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
 def fresh(running: Agent) -> Iterator[Agent]:
     """The shared agent, without replicas before and after."""
     yield running
-    for name in running.provider.list_replicas():
+    for name in [state.name for state in running.provider.list_replicas()]:
         until_gone(running.provider, name)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from deployments.reconcile.steps import STEPS
 from deployments.states import ALLOWED, MEANINGS, NEXT_STEPS, Status, next_step, state_diagram
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "deployments.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "states.md"
 
 
 def test_every_status_has_its_followers_a_meaning_and_a_step() -> None:

@@ -27,6 +27,7 @@ from controlplane.webhooks.services import create_webhook, ping_webhook
 from controlplane.workspaces.members import give_role
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
+from deployments.schedules import create_schedule
 from deployments.services import request_deployment
 from storage.access import StorageAccess
 from storage.bucket import bucket
@@ -79,6 +80,9 @@ class World:
         self.empty_project = make_shared_project(self.organization, "empty")
         offer = {"provider": "AWS", "region": "FRANCE", "flavour": "CLUSTER", "size": "S"}
         self.deployment = request_deployment(actor=self.owner, workflow_id=self.workflow.pk, **offer)
+        self.schedule = create_schedule(
+            actor=self.owner, deployment_id=self.deployment.pk, action="RESUME", cron="0 7 * * 1-5", time_zone="UTC"
+        )
         self.people = {
             "stranger": make_user("stranger"),
             "partner": make_member(self.organization, Role.PARTNER, make_user("partner")),
@@ -171,6 +175,7 @@ class World:
             "project_id": self.project.pk,
             "workflow_id": self.workflow.pk,
             "deployment_id": self.deployment.pk,
+            "schedule_id": self.schedule.pk,
             "webhook_id": self.webhook.pk,
             "delivery_id": self.delivery.uid,
             "user_id": self.colleague.pk,
@@ -231,6 +236,9 @@ BODIES: dict[tuple[str, str], Body] = {
     ("webhook", "PATCH"): lambda _: {"events": ["deployment.error"]},
     ("workflow-deployments", "POST"): lambda _: OFFER,
     ("deployment", "PUT"): lambda _: {"size": "M"},
+    ("deployment", "PATCH"): lambda _: {"max_replicas": 2},
+    ("deployment-rollback", "POST"): lambda _: {"tag": "v1"},
+    ("deployment-schedules", "POST"): lambda _: {"action": "PAUSE", "cron": "0 19 * * 1-5", "time_zone": "Europe/Paris"},
     ("namespace-algorithms", "POST"): lambda _: {"name": "another_one"},
     ("algorithm", "PUT"): lambda _: {"short_description": "changed"},
     ("algorithm-members", "POST"): lambda world: {"user": person(world), "role": "OWNER"},

@@ -46,7 +46,7 @@ class AgentApi:
             case ["health"] if method == "GET":
                 return 200, self.health()
             case ["replicas"] if method == "GET":
-                return 200, {"replicas": sorted(self.fleet.replicas)}
+                return 200, {"replicas": [replica.state() for _, replica in sorted(self.fleet.replicas.items())]}
             case ["replicas", name] if NAME.match(name):
                 return self.replica(method, name, body)
             case ["replicas", name, "logs"] if method == "GET" and NAME.match(name):

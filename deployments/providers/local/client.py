@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -41,6 +42,7 @@ class LocalProvider:
     """A `Provider` and `LogReader` on top of the agent at `socket_path`."""
 
     name = "local"
+    visibility_delay = 0.0
 
     def __init__(self, socket_path: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
         self.socket_path = socket_path
@@ -68,10 +70,10 @@ class LocalProvider:
         self.expected(status, answer)
         raise StillWorking(f"{name} is draining")
 
-    def list_replicas(self) -> list[str]:
-        """Return the names of the agent's replicas."""
+    def list_replicas(self) -> list[ReplicaState]:
+        """Return the states of the agent's replicas."""
         status, answer = self.call("GET", "/replicas")
-        return [str(name) for name in self.expected(status, answer)["replicas"]]
+        return [parse_state(found) for found in self.expected(status, answer)["replicas"]]
 
     def read_logs(self, name: str, cursor: str, *, limit: int) -> LogChunk:
         """Return lines that the agent captured; they stay readable after the replica is gone."""
@@ -108,4 +110,5 @@ def parse_state(answer: dict[str, Any]) -> ReplicaState:
         detail=answer["detail"],
         restarts=answer["restarts"],
         isolation=answer["isolation"],
+        billed_from=datetime.fromisoformat(answer["billed_from"]) if answer.get("billed_from") else None,
     )

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class Replica:
         self.detail = ""
         self.restarts = 0
         self.was_ready = False
+        self.billed_from: datetime | None = None
         self.cage = Cage()
         self.relay = Relay(self.folder / "storage.sock", host.origin)
         self.process: asyncio.subprocess.Process | None = None
@@ -71,6 +73,7 @@ class Replica:
             "detail": self.detail,
             "restarts": self.restarts,
             "isolation": self.host.isolation,
+            "billed_from": self.billed_from.isoformat() if self.billed_from else None,
         }
 
     def start(self) -> None:
@@ -199,6 +202,7 @@ class Replica:
             return
         self.was_ready = True
         self.phase, self.detail = Phase.READY, ""
+        self.billed_from = self.billed_from or datetime.now(UTC)
         failures = 0
         while failures < HEALTH_FAILURES:
             await self.pause_and_watch_memory(HEALTH_SECONDS)

@@ -1,0 +1,136 @@
+"""How many replicas the calls need: told by the gateways in Valkey, turned into `wanted_replicas` within each deployment's limits.
+
+A sleeping deployment is woken by the first call; more replicas come at once, fewer only after a calm while.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import redis
+from django.db.models import F, Q, Sum
+
+from controlplane.common import clock
+from controlplane.common.clock import milliseconds
+from controlplane.common.valkey import valkey
+from deployments.models import Deployment
+from deployments.states import DesiredState, ReplicaStatus, Status
+from deployments.wakeups import send_wakeup
+
+logger = logging.getLogger(__name__)
+
+WAKE = "sw:wake"
+ACTIVE = "sw:active"
+WAKES_A_TICK = 200
+REPORT_LIFE_MS = 10_000
+SCALE_DOWN_AFTER = timedelta(seconds=120)
+# `scaled_at` says until when the present number was needed; it is not written more often than this.
+NOTED_EACH = timedelta(seconds=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the gateways report of a deployment now: runs in flight (waiting ones too) and the time of the last request."""
+
+    in_flight: int = 0
+    last_request: datetime | None = None
+
+
+def load_key(pk: UUID) -> str:
+    """Return the key of the reports about a deployment: gateway → "<in flight>:<last request ms>:<reported at ms>"."""
+    return f"sw:load:{pk}"
+
+
+def follow_demand() -> int:
+    """One look at calls and limits; returns how many deployments are to change. Valkey away means: nothing is known, nothing changes."""
+    try:
+        woken = take_wakes()
+        elastic = list(scalable().filter(Q(pk__in=woken) | Q(wanted_replicas__gt=0)))
+        loads = read_loads([deployment.pk for deployment in elastic])
+    except redis.RedisError as error:
+        logger.info("demand unknown: %s", error)
+        return 0
+    return sum(settle(deployment, loads[deployment.pk], woken=deployment.pk in woken) for deployment in elastic)
+
+
+def take_wakes() -> set[UUID]:
+    """Take the deployments that runs wait for; gateways ask again each second, so one that is lost here comes back."""
+    found: Any = valkey().spop(WAKE, WAKES_A_TICK)
+    woken = set()
+    for text in found or []:
+        try:
+            woken.add(UUID(text.decode()))
+        except ValueError:
+            logger.warning("%s holds %r, which is no id", WAKE, text[:60])
+    return woken
+
+
+def scalable() -> Any:
+    """Return the deployments whose number of replicas may change now, each with the workers of its serving replicas as `workers`."""
+    rows = Deployment.objects.filter(status=Status.RUNNING, desired_state=DesiredState.RUNNING)
+    flexible = Q(max_replicas__gt=1) | Q(min_replicas=0, idle_seconds__gt=0)
+    serving = Q(replicas__status=ReplicaStatus.SERVING)
+    return rows.filter(flexible).annotate(workers=Sum("replicas__workers", filter=serving), last_request_at=F("scaled_at"))
+
+
+def read_loads(pks: list[UUID]) -> dict[UUID, Load]:
+    """Return the load of each deployment; reports of gateways that are silent count no more."""
+    pipe = valkey().pipeline(transaction=False)
+    for pk in pks:
+        pipe.hvals(load_key(pk))
+        pipe.zscore(ACTIVE, str(pk))
+    answers: list[Any] = pipe.execute()
+    oldest = milliseconds(clock.now()) - REPORT_LIFE_MS
+    return {pk: parse_load(answers[2 * index], answers[2 * index + 1], oldest) for index, pk in enumerate(pks)}
+
+
+def parse_load(reports: list[bytes], active: float | None, oldest: int) -> Load:
+    """Add up the reports that are young enough."""
+    in_flight, last = 0, int(active or 0)
+    for report in reports:
+        try:
+            count, requested, reported = (int(part) for part in report.decode().split(":"))
+        except ValueError:
+            continue
+        last = max(last, requested)
+        if reported >= oldest:
+            in_flight += max(count, 0)
+    return Load(in_flight, datetime.fromtimestamp(last / 1000, UTC) if last else None)
+
+
+def settle(deployment: Deployment, load: Load, *, woken: bool) -> bool:
+    """Write the number of replicas that the load needs, if it is another. Returns whether it is."""
+    now = clock.now()
+    present = deployment.wanted_replicas
+    needed = max(needed_replicas(deployment, load, now), 1 if woken else 0)
+    since = deployment.scaled_at or deployment.status_since
+    if needed < present and needed > 0 and now - since < SCALE_DOWN_AFTER:
+        return False
+    rows = Deployment.objects.filter(pk=deployment.pk, wanted_replicas=present, status=Status.RUNNING)
+    if needed == present:
+        if load.in_flight and now - since > NOTED_EACH:
+            rows.update(scaled_at=now)
+        return False
+    changed = bool(rows.update(wanted_replicas=needed, scaled_at=now, next_check_at=now))
+    if changed:
+        send_wakeup(deployment.pk)
+    return changed
+
+
+def needed_replicas(deployment: Deployment, load: Load, now: datetime) -> int:
+    """Return how many replicas the load needs, within the limits; 0 once nobody has called for the idle time."""
+    if deployment.may_sleep and load.in_flight == 0:
+        moments = [load.last_request, deployment.scaled_at, deployment.status_since]
+        last = max(moment for moment in moments if moment is not None)
+        if deployment.wanted_replicas == 0 or now - last >= timedelta(seconds=deployment.idle_seconds):
+            return 0
+    workers: int = getattr(deployment, "workers", None) or 0
+    each = max(1, workers // max(1, deployment.wanted_replicas)) if workers else 1
+    # While the first replica starts, its workers are not known: more are not asked for until they are.
+    wanted = math.ceil(load.in_flight / each) if workers else 1
+    return min(max(wanted, deployment.min_replicas, 1), deployment.max_replicas)
