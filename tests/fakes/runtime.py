@@ -2,17 +2,21 @@
 
 `python -m tests.fakes.runtime --socket PATH --journal PATH`. Inputs that steer it (all others are ignored):
 `{"hold": "name"}` ends when `PUT /control/release/name` came (or had come before), `{"refuse": "why"}` is refused with 422, `{"fail": "why"}`
-ends in FAILURE, `{"silent": 1}` gets no receipt before its end, `{"size": n}` gives a result of n bytes. `PUT /control/busy` makes it refuse
-everything with 503, `PUT /control/ready` ends that. Each execution is a line `<run id>` in the journal, which outlives a `kill -9`.
+ends in FAILURE (with `{"code": "x"}` as the code), `{"silent": 1}` gets no receipt before its end, `{"size": n}` gives a result of n bytes,
+`{"work_ms": n}` keeps one of the workers (`--workers`) busy so long. `PUT /control/busy` makes it refuse everything with 503, `PUT /control/ready`
+ends that, `PUT /control/drain` makes it refuse new runs for good and end when it has none left.
+Each execution is a line `<run id>` in the journal, which outlives a `kill -9`.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import re
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,13 +37,17 @@ class FakeRun:
 
 
 class Runtime:
-    def __init__(self, journal: Path | None) -> None:
+    def __init__(self, journal: Path | None, workers: int = 1) -> None:
         self.journal = None if journal is None else os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         self.runs: dict[str, FakeRun] = {}
         self.released: set[str] = set()
         self.held: dict[str, list[tuple[str, FakeRun]]] = {}
         self.tokens: dict[str, str] = {}
         self.busy = False
+        self.draining = False
+        self.over = asyncio.Event()
+        self.workers = workers
+        self.queue: deque[tuple[str, FakeRun, dict[str, object]]] = deque()
 
     def execute(self, run_id: str, run: FakeRun) -> None:
         if self.journal is not None:
@@ -53,13 +61,35 @@ class Runtime:
         name = str(steer.get("hold", ""))
         if name and name not in self.released:
             self.held.setdefault(name, []).append((run_id, run))
+        elif "work_ms" in steer:
+            self.queue.append((run_id, run, steer))
+            self.work()
         else:
             self.end(run_id, run, steer)
 
+    def work(self) -> None:
+        while self.queue and self.workers:
+            self.workers -= 1
+            run_id, run, steer = self.queue.popleft()
+            asyncio.get_running_loop().call_later(int(str(steer["work_ms"])) / 1000, self.worked, run_id, run, steer)
+
+    def worked(self, run_id: str, run: FakeRun, steer: dict[str, object]) -> None:
+        self.workers += 1
+        self.end(run_id, run, steer)
+        self.work()
+
+    def drain(self) -> None:
+        self.draining = True
+        self.look_if_over()
+
+    def look_if_over(self) -> None:
+        if self.draining and all(run.answer for run in self.runs.values()):
+            asyncio.get_running_loop().call_soon(self.over.set)
+
     def end(self, run_id: str, run: FakeRun, steer: dict[str, object]) -> None:
-        head = f'{{"uuid":"{run_id}","duration_ms":1.25,'.encode()
+        head = f'{{"uuid":"{run_id}","duration_ms":{steer.get("work_ms", 1.25)},'.encode()
         if "fail" in steer:
-            error = json.dumps({"code": "task_failed", "message": steer["fail"], "task": "fake"}).encode()
+            error = json.dumps({"code": steer.get("code", "task_failed"), "message": steer["fail"], "task": "fake"}).encode()
             run.answer = head + b'"state":"FAILURE","error":%b}' % error
         elif "size" in steer:
             run.answer = head + b'"state":"SUCCESS","results":[{"data":"%b"}]}' % (b"x" * int(str(steer["size"])))
@@ -68,6 +98,7 @@ class Runtime:
         waiting, run.waiting = run.waiting, []
         for connection in waiting:
             connection.end(run.answer)
+        self.look_if_over()
 
     def release(self, name: str) -> None:
         self.released.add(name)
@@ -129,6 +160,8 @@ class Connection(asyncio.Protocol):
         elif what == "tokens":
             self.reply(200, self.runtime.tokens)
             return
+        elif what == "drain":
+            self.runtime.drain()
         else:
             self.runtime.busy = what == "busy"
         self.reply(200, {})
@@ -137,6 +170,9 @@ class Connection(asyncio.Protocol):
         runtime = self.runtime
         run = runtime.runs.get(run_id)
         if run is None:
+            if runtime.draining:
+                self.reply(503, {"code": "draining", "detail": "this replica is stopping"}, b"retry-after: 1\r\n")
+                return
             if runtime.busy:
                 self.reply(503, {"code": "busy", "detail": "The queue is full."}, b"retry-after: 1\r\n")
                 return
@@ -188,16 +224,18 @@ class Connection(asyncio.Protocol):
         self.transport.write(head + body)
 
 
-async def serve(path: Path, journal: Path | None, forget_after: int) -> None:
-    runtime = Runtime(journal)
+async def serve(path: Path, journal: Path | None, forget_after: int, workers: int) -> None:
+    runtime = Runtime(journal, workers)
     server = await asyncio.get_running_loop().create_unix_server(lambda: Connection(runtime), str(path))
     print("ready", flush=True)
-    async with server:
-        while True:
-            await asyncio.sleep(1)
-            # A benchmark leaves hundreds of thousands of runs behind: keep the newest ones only.
-            while len(runtime.runs) > forget_after:
-                runtime.runs.pop(next(iter(runtime.runs)))
+    while not runtime.over.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(runtime.over.wait(), 1)
+        # A benchmark leaves hundreds of thousands of runs behind: keep the newest ones only.
+        while len(runtime.runs) > forget_after:
+            runtime.runs.pop(next(iter(runtime.runs)))
+    # Not `async with`: that would wait until the gateways close their kept connections.
+    server.close()
 
 
 def main() -> None:
@@ -205,9 +243,10 @@ def main() -> None:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--journal", type=Path)
     parser.add_argument("--forget-after", type=int, default=100_000)
+    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     options.socket.unlink(missing_ok=True)
-    uvloop.run(serve(options.socket, options.journal, options.forget_after))
+    uvloop.run(serve(options.socket, options.journal, options.forget_after, options.workers))
 
 
 if __name__ == "__main__":

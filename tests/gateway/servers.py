@@ -115,10 +115,10 @@ class ValkeyServer(Process):
 class RuntimeServer(Process):
     """A fake runtime."""
 
-    def __init__(self, folder: Path, name: str = "runtime") -> None:
+    def __init__(self, folder: Path, name: str = "runtime", *, workers: int = 1) -> None:
         self.socket = folder / f"{name}.sock"
         self.journal = folder / f"{name}.journal"
-        options = ["--socket", str(self.socket), "--journal", str(self.journal)]
+        options = ["--socket", str(self.socket), "--journal", str(self.journal), "--workers", str(workers)]
         super().__init__([sys.executable, "-m", "tests.fakes.runtime", *options], folder, name)
 
     @property
@@ -148,6 +148,10 @@ class RuntimeServer(Process):
                     break
                 answer += piece
         return json.loads(answer.partition(b"\r\n\r\n")[2])
+
+    def drain(self) -> None:
+        """Refuse new runs from now on, finish the others, end."""
+        self.ask("PUT", "/control/drain")
 
     def release(self, name: str) -> None:
         self.ask("PUT", f"/control/release/{name}")

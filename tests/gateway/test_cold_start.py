@@ -1,0 +1,168 @@
+"""Runs for a deployment that sleeps: accepted, held until a replica is there, ended with a reason when none comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.gateway.servers import (
+    Caller,
+    GatewayServer,
+    Keyring,
+    RuntimeServer,
+    ValkeyServer,
+    read,
+    running,
+    until,
+    usage_events,
+    write_route,
+)
+from tests.gateway.test_kills import Stack, get_until_ended, stack
+
+__all__ = ["stack"]
+
+
+def sleeping(valkey: ValkeyServer, slug: str) -> str:
+    """Write the route of a deployment that sleeps; return its slug."""
+    write_route(valkey, slug=slug, asleep=True)
+    return slug
+
+
+def is_called(valkey: ValkeyServer, slug: str) -> bool:
+    return bool(valkey.client.sismember("sw:wake", f"deployment-{slug}"))
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 1_500_000])
+def test_a_run_for_a_sleeping_deployment_is_accepted_and_ends_when_a_replica_is_there(
+    caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer, size: int
+) -> None:
+    slug = sleeping(valkey, f"sleeps-{size}")
+    accepted = caller.run({"pad": "x" * size}, slug=slug)
+    assert (accepted.status, accepted.json["state"]) == (200, "PENDING")
+    until(lambda: is_called(valkey, slug), "the call")
+    run_id = accepted.json["uuid"]
+    with caller.open("GET", f"/{slug}/api/results/{run_id}?advice=true&long=true") as waiting:
+        write_route(valkey, runtime, slug=slug)
+        assert read(waiting).status == 200
+    assert [(event["state"], event["revision"], event["fault"]) for event in usage_events(valkey)[run_id]] == [("SUCCESS", "7", "")]
+
+
+def test_a_deployment_is_called_again_as_long_as_runs_wait(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug = sleeping(valkey, "deaf")
+    run_id = caller.run({}, slug=slug).json["uuid"]
+    for _ in range(3):
+        until(lambda: valkey.client.srem("sw:wake", f"deployment-{slug}"), "another call")
+    write_route(valkey, runtime, slug=slug)
+    assert caller.results(run_id, slug=slug).status == 200
+    valkey.client.srem("sw:wake", f"deployment-{slug}")
+    caller.run({}, slug="blur")
+    assert not is_called(valkey, slug)
+
+
+def test_its_callers_are_told_to_wait_for_the_end_whatever_former_runs_took(
+    caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer
+) -> None:
+    slug = sleeping(valkey, "advice")
+    run_id = caller.run({}, slug=slug).json["uuid"]
+    held = caller.results(run_id, slug=slug, long=False)
+    assert (held.status, held.json["eta"], held.json["next_poll_in"], held.json["next_poll_long"]) == (202, [None, None], 0, True)
+    write_route(valkey, runtime, slug=slug)
+    assert caller.results(run_id, slug=slug).status == 200
+    assert caller.run({}, slug=slug).json["eta"] == [None, None], "the time of a cold start says nothing about the next run"
+
+
+def test_a_start_that_fails_ends_the_runs_with_its_reason(caller: Caller, valkey: ValkeyServer) -> None:
+    slug = sleeping(valkey, "broken")
+    run_id = caller.run({}, slug=slug).json["uuid"]
+    with caller.open("GET", f"/{slug}/api/results/{run_id}?advice=true&long=true") as waiting:
+        write_route(valkey, slug=slug, status="ERROR", reason={"code": "no_capacity", "detail": "No machine is free. Try another region."})
+        failed = read(waiting)
+    assert (failed.status, failed.json["code"]) == (520, "start_failed")
+    assert "No machine is free. Try another region." in failed.json["message"]
+    assert [event["fault"] for event in usage_events(valkey)[run_id]] == ["1"]
+
+
+def test_a_pause_ends_them_as_nobodys_fault(caller: Caller, valkey: ValkeyServer) -> None:
+    slug = sleeping(valkey, "paused-asleep")
+    run_id = caller.run({}, slug=slug).json["uuid"]
+    write_route(valkey, slug=slug, status="PAUSED")
+    failed = caller.results(run_id, slug=slug)
+    assert (failed.status, failed.json["code"]) == (520, "deployment_paused")
+    assert [(event["revision"], event["fault"]) for event in usage_events(valkey)[run_id]] == [("", "")]
+
+
+def test_the_workflow_is_known_while_the_deployment_sleeps(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug = "described"
+    write_route(valkey, runtime, slug=slug)
+    awake = caller.ask("GET", f"/{slug}/workflow")
+    until(lambda: valkey.client.exists(f"sw:workflow:deployment-{slug}:v1"), "the copy for other gateways")
+    sleeping(valkey, slug)
+    until(lambda: is_called(valkey, slug) or caller.ask("GET", f"/{slug}/workflow").body != awake.body, "the call")
+    assert caller.ask("GET", f"/{slug}/workflow").body == awake.body
+
+
+def test_an_unknown_workflow_is_waited_for(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug = sleeping(valkey, "undescribed")
+    with caller.open("GET", f"/{slug}/workflow") as waiting:
+        until(lambda: is_called(valkey, slug), "the call")
+        write_route(valkey, runtime, slug=slug)
+        assert read(waiting).json["metadata"]["name"] == "fake"
+
+
+@pytest.fixture(scope="module")
+def strict(valkey: ValkeyServer, gateway: GatewayServer, keys: Keyring) -> Iterator[Caller]:
+    """A gateway with little patience and little room."""
+    settings = {"GATEWAY_COLD_START_WAIT": "0.2", "GATEWAY_WAITING_MEMORY": "100000", "GATEWAY_LONG_POLL": "0.2"}
+    server = GatewayServer(keys.path.parent, valkey, keys, "strict", **settings)
+    with running(server):
+        yield Caller(server, keys.token())
+
+
+def test_a_deployment_that_never_wakes_ends_its_runs(strict: Caller, valkey: ValkeyServer) -> None:
+    slug = sleeping(valkey, "never")
+    run_id = strict.run({}, slug=slug).json["uuid"]
+    failed = until(lambda: (seen := strict.results(run_id, slug=slug)).status != 202 and seen, "the end")
+    assert (failed.status, failed.json["code"]) == (520, "cold_start_timeout")
+    assert "send the run again" in failed.json["message"]
+
+
+def test_one_deployment_cannot_take_the_room_of_all(strict: Caller, valkey: ValkeyServer) -> None:
+    slug, other = sleeping(valkey, "greedy"), sleeping(valkey, "modest")
+    assert strict.run({"pad": "x" * 30_000}, slug=slug).status == 200
+    events, records = usage_events(valkey), sorted(valkey.client.keys("sw:run:*"))
+    refused = strict.run({"pad": "x" * 30_000}, slug=slug)
+    assert (refused.status, refused.json["code"], refused.headers["retry-after"]) == (503, "too_many_waiting", "5")
+    until(lambda: sorted(valkey.client.keys("sw:run:*")) == records, "the record to be gone")
+    assert usage_events(valkey) == events
+    assert strict.run({"pad": "x"}, slug=other).status == 200
+
+
+def test_a_workflow_that_nobody_knows_is_not_waited_for_longer_than_a_poll(strict: Caller, valkey: ValkeyServer) -> None:
+    refused = strict.ask("GET", f"/{sleeping(valkey, 'silent')}/workflow")
+    assert (refused.status, refused.headers["retry-after"]) == (503, "5")
+
+
+def test_held_runs_survive_their_gateway_and_valkey(stack: Stack) -> None:
+    sleeping(stack.valkey, "blur")
+    caller = stack.caller(stack.first)
+    run_ids = [caller.run({"pad": "x" * size}).json["uuid"] for size in (1, 100_000)]
+    stack.first.kill()
+    until(lambda: stack.valkey.client.srem("sw:wake", "deployment-blur") and "Took over 2" in stack.second.text(), "the adoption")
+    stack.valkey.client.flushall()
+    sleeping(stack.valkey, "blur")
+    until(lambda: is_called(stack.valkey, "blur"), "the adopter's call")
+    write_route(stack.valkey, stack.runtime)
+    assert [get_until_ended(stack.caller(stack.second), run_id) for run_id in run_ids] == [200, 200]
+    stack.each_executed_once(run_ids)
+    stack.each_charged_once(run_ids)
+
+
+def test_hundreds_of_held_runs_go_through_one_replica_in_order(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug = sleeping(valkey, "crowd")
+    run_ids = [caller.run({}, slug=slug).json["uuid"] for _ in range(300)]
+    write_route(valkey, runtime, slug=slug)
+    assert caller.results(run_ids[-1], slug=slug).status == 200
+    executed = [run_id for run_id in runtime.executions() if run_id in set(run_ids)]
+    assert sorted(executed) == sorted(run_ids)
+    assert all(abs(executed.index(run_id) - place) < 100 for place, run_id in enumerate(run_ids))
