@@ -13,7 +13,8 @@ class DeploymentsConfig(AppConfig):
         from controlplane.hub.platforms import register_runtime
         from controlplane.workspaces.replays import register_permission_argument
         from deployments.bundles.algorithms import known_platform
-        from deployments.models import Deployment
+        from deployments.models import Deployment, Schedule
 
         register_runtime(known_platform)
         register_permission_argument("deployment_id", Deployment, lambda deployment: deployment.workflow.project)
+        register_permission_argument("schedule_id", Schedule, lambda schedule: schedule.deployment.workflow.project)

@@ -13,14 +13,14 @@ from controlplane.api.idempotency.sight import register_argument
 from controlplane.workspaces.permissions import Permission, Target, require
 
 
-def register_permission_argument(name: str, model: type[models.Model], target: Callable[[Any], Target]) -> None:
-    """Say that an argument of routes is the id of a row, whose permissions are those on `target(row)`."""
+def register_permission_argument(name: str, model: type[models.Model], target: Callable[[Any], Target], *, field: str = "pk") -> None:
+    """Say that an argument of routes is a row's `field`; permissions on the row are those on `target(row)`."""
 
     def check(actor: User, declared: Enum, row: models.Model) -> None:
         if isinstance(declared, Permission):
             require(actor, declared, target(row))
 
-    register_argument(name, model, check)
+    register_argument(name, model, check, field=field)
 
 
 def itself(row: Any) -> Target:

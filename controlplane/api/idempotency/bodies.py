@@ -63,8 +63,6 @@ class FormDigest:
 
     def feed(self, data: bytes) -> None:
         """Take the next piece. Raises `InvalidInput` for what is no form."""
-        if self._parser.closed:
-            return  # what follows the last boundary means nothing
         try:
             for event in self._parser.parse(data):
                 self._take(event)
@@ -72,8 +70,12 @@ class FormDigest:
             raise InvalidInput("malformed", f"The form is broken ({error}). Send it again.") from error
 
     def result(self) -> str | None:
-        """Return the digest, None for a form that has not ended."""
-        return self._form.hexdigest() if self._parser.closed and self._parser.error is None else None
+        """Return the digest, None for a form that has not ended. Nothing can be fed afterwards."""
+        try:
+            self._parser.close()
+        except MultipartError:
+            return None
+        return self._form.hexdigest()
 
     def _take(self, event: Any) -> None:
         if isinstance(event, MultipartSegment):

@@ -19,17 +19,19 @@ Look = Callable[[Any, Enum | None, Any], None]
 LOOKS: dict[str, Look] = {}
 
 
-def register_argument(name: str, model: type[models.Model], require: Callable[[Any, Enum, Any], None] | None = None) -> None:
-    """Say that an argument of routes is the id of a row, whose manager has `visible_to(actor)`.
+def register_argument(
+    name: str, model: type[models.Model], require: Callable[[Any, Enum, Any], None] | None = None, *, field: str = "pk"
+) -> None:
+    """Say that an argument of routes is a row's `field`; the model's manager has `visible_to(actor)`.
 
     `require(actor, declared, row)` raises when the actor may not do on the row what the view declares.
     """
 
-    def look(actor: Any, declared: Enum | None, pk: Any) -> None:
+    def look(actor: Any, declared: Enum | None, value: Any) -> None:
         rows: Any = model._default_manager
-        if not rows.filter(pk=pk).exists():
+        if not rows.filter(**{field: value}).exists():
             return  # deleted since: there is nothing to be seen, and who asks got this reply before
-        row = visible_or_404(rows.visible_to(actor), pk=pk)
+        row = visible_or_404(rows.visible_to(actor), **{field: value})
         if require is not None and declared is not None:
             require(actor, declared, row)
 
