@@ -10,7 +10,7 @@ help: ## list the targets
 demo: .venv/service.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/done ## from nothing to a result picture: sign up, push, deploy, run, with timings
 	@.venv/bin/python -m demo
 
-test: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/ikomia-full/done .venvs/pictures/done ## set everything up and pass all tests
+test: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/ikomia-full/done .venvs/pictures/done .venvs/registry/done ## set everything up and pass all tests
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
 up: .venv/service.done runtime/.venv/done ## the whole service in the foreground; Ctrl-C stops it, data stays in .data/
@@ -62,6 +62,9 @@ runtime/.venv/done: requirements/runtime.txt requirements/engine.txt | .venv/bin
 	@echo "setup: pictures"
 	@$(PYTHON) -m venv .venvs/pictures
 	@.venvs/pictures/bin/python $(PIP) -r $< && touch $@
+
+.venvs/registry/done: requirements/registry.sh | .venv/bin/python
+	@sh requirements/registry.sh
 
 .venvs/bench/done: requirements/bench.txt
 	@echo "setup: the servers to compare with"

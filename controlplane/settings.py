@@ -287,6 +287,7 @@ LOGGING = {
         "boto3": {"level": "WARNING"},
         "s3transfer": {"level": "WARNING"},
         "urllib3": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
         # It writes headers and addresses of receivers, which hold secrets.
         "httpcore": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},

@@ -24,7 +24,9 @@ from deployments.bundles.bases import Base, asked_by, bases_here, choose_base
 from deployments.bundles.build_log import BuildLog, begin_build, show_to_waiting
 from deployments.bundles.environment import Environment, runtime_environment
 from deployments.bundles.layer import WORKFLOW, Source, write_layer
+from deployments.bundles.oci import push_bundle
 from deployments.bundles.packages import LOCK, packaged_files, tidy
+from deployments.bundles.registry import Registry, RegistryDown, RegistryError
 from deployments.bundles.requirements import Wanted, to_install, wanted_by_plugins
 from deployments.bundles.resolve import Installer, workshop
 from deployments.checkpoints import checkpoint
@@ -46,6 +48,7 @@ class Built:
     base_note: str
     lock: str
     taken: list[Taken]
+    image: str
 
 
 def bundle_key(digest: str) -> str:
@@ -103,6 +106,7 @@ def record(version: WorkflowVersion, log: BuildLog, built: Built) -> None:
             base=built.base.name,
             base_note=built.base_note,
             lock=built.lock,
+            image=built.image,
             reason_code="",
             reason_detail="",
         )
@@ -129,12 +133,13 @@ def build(version: WorkflowVersion, log: BuildLog) -> Built:
         found = same_input(name)
         if found:
             log.note(f"The same has been built before: bundle {found.digest[:12]}")
-            return Built(found.digest, found.size, name, base, base_note, lock, taken)
-        added = installed_files(installer, lock, wanted) if lock else {}
-        layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
-        digest, size = write_layer(sources, layer, workflow, added=added, tick=log.tick)
-        store(layer, digest, size, log.note)
-    return Built(digest, size, name, base, base_note, lock, taken)
+            digest, size = found.digest, found.size
+        else:
+            added = installed_files(installer, lock, wanted) if lock else {}
+            layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
+            digest, size = write_layer(sources, layer, workflow, added=added, tick=log.tick)
+            store(layer, digest, size, log.note)
+    return Built(digest, size, name, base, base_note, lock, taken, push_image(digest, base, log))
 
 
 def store(layer: IO[bytes], digest: str, size: int, note: Callable[..., None]) -> None:
@@ -146,6 +151,27 @@ def store(layer: IO[bytes], digest: str, size: int, note: Callable[..., None]) -
     layer.seek(0)
     object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar")
     note("Stored")
+
+
+def push_image(digest: str, base: Base, log: BuildLog) -> str:
+    """Push the bundle on top of its base and return `repository@digest`; "" where there is no registry, or the base has no image.
+
+    Raises BuildDelayed (REGISTRY_DOWN), BuildFailed (REGISTRY_REFUSED).
+    """
+    if not settings.REGISTRY_URL or not base.image:
+        return ""
+    registry = Registry(settings.REGISTRY_URL)
+    try:
+        with object_store().open_stream(bundle_key(digest)) as bundle:
+            image = push_bundle(registry, bundle=bundle, bundle_digest=digest, base=base.image, tick=log.tick)
+    except RegistryDown as error:
+        raise BuildDelayed("REGISTRY_DOWN", str(error)) from error
+    except RegistryError as error:
+        raise BuildFailed("REGISTRY_REFUSED", str(error)) from error
+    finally:
+        registry.close()
+    log.note(f"Image {image}")
+    return image
 
 
 def open_archive(version: WorkflowVersion, spool: IO[bytes], tick: Callable[[], None]) -> tuple[zipfile.ZipFile, str]:

@@ -14,15 +14,18 @@ from controlplane.common.errors import Unavailable
 from controlplane.common.objectstore import object_store
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles import build, build_log, environment
+from deployments.bundles.bases import read_bases
 from deployments.bundles.build import build_bundle, built_bundle, bundle_key
 from deployments.bundles.build_log import BUILD_LEASE, begin_build, show_build_log
 from deployments.bundles.layer import write_layer
+from deployments.bundles.registry import Registry
 from deployments.bundles.resolve import Installer
 from deployments.errors import BuildDelayed, BuildFailed
 from deployments.models import Bundle, Deployment, LogLine
 from deployments.states import Status
 from tests.deployments.builders import deploy, make_workflow, push
 from tests.deployments.conftest import Clock
+from tests.deployments.registries import push_base, run_registry
 from tests.deployments.wheels import make_wheel
 
 PLUGIN = {"hull/hull.py": "raise SystemExit('never run')", "hull/requirements.txt": "hullmaker>=2\nnumpy>=2"}
@@ -257,3 +260,28 @@ def test_a_failed_build_leaves_its_reason_and_its_whole_log(owner: User) -> None
     assert (bundle.reason_code, bundle.digest, bundle.build_expires_at) == ("NOT_FOUND", "", None)
     assert log_of(deployment) == [line[2] for line in bundle.log]
     assert bundle.log[-1][1:] == ["ERROR", bundle.reason_detail]
+
+
+def test_with_a_registry_the_bundle_becomes_an_image_once_it_answers(
+    owner: User, settings, moving_clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = push(make_workflow(owner), PLUGIN)
+    monkeypatch.setattr(build, "Registry", lambda url: Registry(url, pause=lambda seconds: None))
+    settings.REGISTRY_URL = "http://127.0.0.1:9"
+    with pytest.raises(BuildDelayed) as delay:
+        build_bundle(version)
+    assert (delay.value.reason.code, built_bundle(version)) == ("REGISTRY_DOWN", None)
+
+    with run_registry(tmp_path / "registry") as settings.REGISTRY_URL:
+        moving_clock.advance(60)
+        with pytest.raises(BuildFailed, match="MANIFEST_UNKNOWN") as refusal:
+            build_bundle(version)
+        assert refusal.value.reason.code == "REGISTRY_REFUSED"
+        client = Registry(settings.REGISTRY_URL)
+        push_base(client, *read_bases()[0].image.split(":"))
+        bundle = build_bundle(version)
+        repository, digest = bundle.image.split("@")
+        assert client.has_manifest(repository, digest) == digest
+        client.close()
+
+    assert bundle.log[-1][2] == f"Image {bundle.image}"
