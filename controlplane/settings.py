@@ -81,6 +81,12 @@ STORAGE_TEMPORARY_LIFE = timedelta(seconds=env.int("STORAGE_TEMPORARY_LIFE", def
 STORAGE_SILENCE = env.float("STORAGE_SILENCE", default=30)
 STORAGE_DIRECT_LIFE = timedelta(seconds=env.int("STORAGE_DIRECT_LIFE", default=24 * 3600))
 
+# Logs (docs/logs.md): days that lines are kept, what the replicas of a deployment may write, callers of a web process who may wait for new lines.
+LOG_RETENTION_DAYS = env.int("LOG_RETENTION_DAYS", default=30)
+LOG_LINES_A_MINUTE = env.int("LOG_LINES_A_MINUTE", default=30_000)
+LOG_MEGABYTES_A_MINUTE = env.int("LOG_MEGABYTES_A_MINUTE", default=8)
+LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
+
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
 # Building (docs/bundles.md). Sizes are bytes, times seconds.
 BUILD_FOLDER = env("BUILD_FOLDER", default=str(DATA_DIR / "build"))

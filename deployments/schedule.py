@@ -18,5 +18,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "storage.sweep": {"task": "storage.sweep", "schedule": 15.0, "options": {"expires": 15}},
     "api.sweep_idempotency_keys": {"task": "api.sweep_idempotency_keys", "schedule": 600.0, "options": {"expires": 300}},
     "storage.check": {"task": "storage.check", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
-    "deployments.prune_logs": {"task": "deployments.prune_logs", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
+    "deployments.keep_log_partitions": {"task": "deployments.keep_log_partitions", "schedule": 300.0, "options": {"expires": 300}},
 }

@@ -11,7 +11,8 @@ from django.db import InterfaceError, OperationalError
 
 from deployments.alerts import mail_alerts
 from deployments.clockwork import expire_deployments, run_schedules
-from deployments.logs import prune_logs, tail_logs
+from deployments.logs_partitions import keep_partitions
+from deployments.logs_tail import tail_logs
 from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import reconcile, take_due
 from deployments.reconcile.sweep import sweep_providers, tell_overdue
@@ -82,7 +83,7 @@ def consume_usage_task() -> None:
         logger.warning("usage not written, next try in a second: %s", error)
 
 
-@shared_task(name="deployments.prune_logs")
-def prune_logs_task() -> None:
-    """Daily: delete execution logs of more than 30 days."""
-    prune_logs()
+@shared_task(name="deployments.keep_log_partitions")
+def keep_log_partitions_task() -> None:
+    """Every five minutes: make the log's partitions of the days to come, drop those whose lines are too old."""
+    keep_partitions()

@@ -149,3 +149,16 @@ class LogReader(Protocol):
     def read_logs(self, name: str, cursor: str, *, limit: int) -> LogChunk:
         """Return up to `limit` lines after `cursor` ("" = from the start); an empty chunk means that there is nothing new."""
         ...
+
+
+@runtime_checkable
+class LogPositions(Protocol):
+    """Ability: tell in one call how far the logs of all replicas reach, and remove one that was read."""
+
+    def log_positions(self) -> Mapping[str, str]:
+        """Return, by the replica's name, the cursor at which there is nothing more to read at the moment."""
+        ...
+
+    def drop_logs(self, name: str) -> None:
+        """Remove the log of a replica that is gone; nothing happens when there is none."""
+        ...

@@ -10,15 +10,14 @@ import pytest
 from django.db import transaction
 
 from controlplane.accounts.models import User
-from controlplane.common.clock import milliseconds
-from deployments import logs
-from deployments.logs import NewLine, append_lines, parse_line, prune_logs, tail_logs
+from deployments import logs_tail
+from deployments.logs import NewLine, append_lines
+from deployments.logs_tail import parse_line, tail_logs
 from deployments.models import Deployment, LogLine, Replica
 from deployments.providers.base import ProviderUnavailable
-from deployments.selectors_logs import read_log
+from deployments.selectors_logs import LogRequest, read_log
 from deployments.services import delete_deployment
 from tests.deployments.builders import deploy
-from tests.deployments.conftest import Clock
 from tests.fakes.provider import FakeProvider
 
 RUN = "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c31"
@@ -57,7 +56,7 @@ def test_a_worker_that_dies_between_fetching_and_committing_loses_and_repeats_no
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(logs, "append_lines", die)
+        patch.setattr(logs_tail, "write_lines", die)
         with pytest.raises(ZeroDivisionError):
             tail_logs()
     tail_logs()
@@ -69,7 +68,7 @@ def test_two_workers_at_the_same_chunk_write_it_once(running: Deployment, cloud:
     cloud.printed[cloud.created[0]] = [line("one")]
     first, second = Replica.objects.get(), Replica.objects.get()
 
-    assert (logs.tail_replica(first), logs.tail_replica(second)) == (1, 0)
+    assert (logs_tail.tail_replica(first), logs_tail.tail_replica(second)) == (1, 0)
 
     assert messages(running) == ["one"]
 
@@ -115,11 +114,11 @@ def test_an_unreadable_line_is_kept_as_it_is(text: str) -> None:
 def test_times_rise_strictly_so_that_late_lines_are_not_missed(running: Deployment) -> None:
     with transaction.atomic():
         append_lines(running.pk, [NewLine(5_000_000_000_000, "INFO", text, "run") for text in ("a", "b")])
-    end = read_log(running, start=None, end=None, level=None, limit=10)["end"]
+    end = read_log(running.pk, LogRequest(limit=10))["end"]
     with transaction.atomic():
         append_lines(running.pk, [NewLine(4_000_000_000_000, "INFO", "late", "run")])
 
-    later = read_log(running, start=end + 1, end=None, level=None, limit=10)
+    later = read_log(running.pk, LogRequest(limit=10, start=end + 1))
 
     assert [found.message for found in later["logs"]] == ["late"]
     assert later["end"] == end + 1
@@ -130,7 +129,7 @@ def test_pages_of_a_log_join_without_gap_or_overlap(running: Deployment) -> None
         append_lines(running.pk, [NewLine(5_000_000_000_000, "INFO", str(number), "run") for number in range(10)])
     start, seen = 5_000_000_000_000, []
 
-    while page := read_log(running, start=start, end=None, level=None, limit=3):
+    while page := read_log(running.pk, LogRequest(limit=3, start=start)):
         if not page["logs"]:
             break
         seen += [found.message for found in page["logs"]]
@@ -144,21 +143,10 @@ def test_without_a_start_the_newest_lines_come_in_order(running: Deployment) -> 
     with transaction.atomic():
         append_lines(running.pk, [NewLine(5_000_000_000_000, "INFO", str(number), "run") for number in range(5)])
 
-    assert [found.message for found in read_log(running, start=None, end=None, level=None, limit=2)["logs"]] == ["3", "4"]
+    assert [found.message for found in read_log(running.pk, LogRequest(limit=2))["logs"]] == ["3", "4"]
 
 
 def test_an_empty_log_has_an_end_that_misses_nothing(running: Deployment) -> None:
     LogLine.objects.all().delete()
 
-    assert read_log(running, start=None, end=None, level=None, limit=2) == {"logs": [], "end": 0}
-
-
-def test_lines_older_than_thirty_days_are_deleted(running: Deployment, moving_clock: Clock) -> None:
-    LogLine.objects.all().delete()
-    now = milliseconds(moving_clock.now)
-    for age in (29, 31):
-        LogLine.objects.create(deployment=running, timestamp=now - age * 86_400_000, level="INFO", source="run", message=f"{age} days")
-
-    assert prune_logs() == 1
-
-    assert messages(running) == ["29 days"]
+    assert read_log(running.pk, LogRequest(limit=2)) == {"logs": [], "end": 0}

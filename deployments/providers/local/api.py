@@ -1,4 +1,4 @@
-"""The agent's HTTP API on its unix socket, as a raw ASGI app: PUT, GET, DELETE /replicas/{name}, its logs, and /health."""
+"""The agent's HTTP API on its unix socket, as a raw ASGI app: PUT, GET, DELETE /replicas/{name}, its logs, /logs and /health."""
 
 from __future__ import annotations
 
@@ -52,7 +52,18 @@ class AgentApi:
             case ["replicas", name, "logs"] if method == "GET" and NAME.match(name):
                 cursor, limit = query.get("cursor", [""])[0], min(int(query.get("limit", ["1000"])[0]), MOST_LINES)
                 return 200, await asyncio.to_thread(logfile.read, self.fleet.host.folders.logs, name, cursor, limit=limit)
+            case ["replicas", name, "logs"] if method == "DELETE" and NAME.match(name):
+                return await self.drop_logs(name)
+            case ["logs"] if method == "GET":
+                return 200, {"positions": await asyncio.to_thread(logfile.positions, self.fleet.host.folders.logs)}
         return 404, {"code": "not_found", "detail": f"The agent has no {method} {path}."}
+
+    async def drop_logs(self, name: str) -> Answer:
+        """Remove the log of a replica that has ended."""
+        if name in self.fleet.replicas:
+            return 409, {"code": "still_there", "detail": f"{name} has not ended: its log is kept."}
+        await asyncio.to_thread(logfile.drop, self.fleet.host.folders.logs, name)
+        return 200, {}
 
     def health(self) -> dict[str, Any]:
         """Return what the agent is and what it reached."""

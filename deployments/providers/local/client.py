@@ -39,7 +39,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class LocalProvider:
-    """A `Provider` and `LogReader` on top of the agent at `socket_path`."""
+    """A `Provider`, `LogReader` and `LogPositions` on top of the agent at `socket_path`."""
 
     name = "local"
     visibility_delay = 0.0
@@ -80,6 +80,15 @@ class LocalProvider:
         status, answer = self.call("GET", f"/replicas/{quote(name)}/logs?{urlencode({'cursor': cursor, 'limit': limit})}")
         found = self.expected(status, answer)
         return LogChunk(lines=tuple(found["lines"]), cursor=found["cursor"])
+
+    def log_positions(self) -> dict[str, str]:
+        """Return how far each log reaches, those of ended replicas included until they are dropped."""
+        status, answer = self.call("GET", "/logs")
+        return dict(self.expected(status, answer)["positions"])
+
+    def drop_logs(self, name: str) -> None:
+        """Remove the log of a replica that is gone."""
+        self.expected(*self.call("DELETE", f"/replicas/{quote(name)}/logs"))
 
     def expected(self, status: int, answer: dict[str, Any]) -> dict[str, Any]:
         """Return the answer of a call that went well."""

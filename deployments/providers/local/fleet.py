@@ -45,6 +45,7 @@ class Fleet:
     def resume(self) -> None:
         """Clear what a killed agent left behind and start again what is wanted."""
         self.host.limiter.clear()
+        logfile.mend(self.host.folders.logs)
         for path in sorted(self.host.folders.replicas.glob("*.json")):
             try:
                 kept = json.loads(path.read_text())

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 SEGMENT_BYTES = 4 * 1024 * 1024
 SEGMENTS_KEPT = 8
+# A longer line is taken apart, but for one of the runtime's own: half of a JSON object says nothing.
 LINE_BYTES = 64 * 1024
+OBJECT_BYTES = 1024 * 1024
 READ_BYTES = 1024 * 1024
 KEPT_SECONDS = 7 * 24 * 3600
+LOST = "Lines may be missing here: more was written than there was room for, before it could be fetched."
 
 
 def segments(folder: Path, name: str) -> list[tuple[int, Path]]:
@@ -33,8 +37,9 @@ class LogWriter:
         self.name = name
         existing = segments(folder, name)
         self.number = existing[-1][0] if existing else 1
-        self.file = self.path(self.number).open("ab")
+        self.file = self.path(self.number).open("ab", buffering=0)
         self.pending = b""
+        self.torn = False
 
     def path(self, number: int) -> Path:
         """Return the file of a segment."""
@@ -42,16 +47,15 @@ class LogWriter:
 
     def note(self, level: str, message: str) -> None:
         """Write a line of the agent itself."""
-        self.write_line(entry(level, message))
+        self.write([entry(level, message)])
 
     def feed(self, data: bytes) -> None:
         """Take what the runtime printed, in whatever pieces it comes; every line becomes a JSON object."""
         *lines, self.pending = (self.pending + data).split(b"\n")
-        if len(self.pending) > LINE_BYTES:
-            lines, self.pending = [*lines, self.pending], b""
-        for line in lines:
-            if line.strip():
-                self.write_line(as_json(line[:LINE_BYTES]))
+        if len(self.pending) > room_for(self.pending):
+            *pieces, self.pending = pieces_of(self.pending)
+            lines += pieces
+        self.write([line for text in lines if text.strip() for line in as_json(text)])
 
     def end(self) -> None:
         """Write a last line that had no newline."""
@@ -59,16 +63,30 @@ class LogWriter:
             self.feed(b"\n")
         self.pending = b""
 
-    def write_line(self, line: bytes) -> None:
-        """Append one line; begin a new segment when this one is full and drop the oldest."""
-        if self.file.tell() > SEGMENT_BYTES:
-            self.file.close()
-            self.number += 1
-            self.file = self.path(self.number).open("ab")
-            for _, old in segments(self.folder, self.name)[:-SEGMENTS_KEPT]:
-                old.unlink(missing_ok=True)
-        self.file.write(line + b"\n")
-        self.file.flush()
+    def write(self, lines: list[bytes]) -> None:
+        """Append lines in one go. A disk that is full stops no replica: what there is no room for is lost, and the next line says so."""
+        if not lines:
+            return
+        if self.torn:
+            lines = [b"", entry("WARNING", LOST), *lines]
+        rest = memoryview(b"\n".join(lines) + b"\n")
+        try:
+            self.rotate()
+            while rest:
+                rest = rest[self.file.write(rest) or 0 :]
+            self.torn = False
+        except OSError:
+            self.torn = True
+
+    def rotate(self) -> None:
+        """Begin a new segment when this one is full and drop the oldest."""
+        if self.file.tell() <= SEGMENT_BYTES:
+            return
+        following = self.path(self.number + 1).open("ab", buffering=0)
+        self.file.close()
+        self.file, self.number = following, self.number + 1
+        for _, old in segments(self.folder, self.name)[:-SEGMENTS_KEPT]:
+            old.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file; the segments stay readable."""
@@ -76,27 +94,59 @@ class LogWriter:
         self.file.close()
 
 
+def room_for(line: bytes) -> int:
+    """Return how long a line may be."""
+    return OBJECT_BYTES if line.startswith(b"{") else LINE_BYTES
+
+
+def pieces_of(line: bytes) -> Iterator[bytes]:
+    """Take a long line apart, between two characters."""
+    while len(line) > LINE_BYTES:
+        end = LINE_BYTES
+        while end > LINE_BYTES - 4 and line[end] & 0xC0 == 0x80:
+            end -= 1
+        yield line[:end]
+        line = line[end:]
+    yield line
+
+
 def entry(level: str, message: str) -> bytes:
     """Return a log line with the present time in milliseconds."""
     return json.dumps({"ts": time.time_ns() // 1_000_000, "level": level, "message": message}, ensure_ascii=False).encode()
 
 
-def as_json(line: bytes) -> bytes:
-    """Return the line if it is one of the runtime's, else wrapped: what the interpreter prints before the runtime speaks."""
+def as_json(line: bytes) -> Iterator[bytes]:
+    """Yield the line if it is one of the runtime's, else wrapped: what the interpreter prints before the runtime speaks, or when it crashes."""
+    if len(line) <= OBJECT_BYTES and is_object(line):
+        yield line
+        return
+    for piece in pieces_of(line):
+        yield entry(level_of(piece), piece.decode("utf-8", "replace").rstrip())
+
+
+def is_object(line: bytes) -> bool:
+    """Tell whether a line has the form of the runtime's."""
     try:
-        if isinstance(found := json.loads(line), dict) and {"ts", "level", "message"} <= found.keys():
-            return line
-    except ValueError:
-        pass
-    return entry("WARNING", line.decode("utf-8", "replace").rstrip())
+        return line.startswith(b"{") and {"ts", "level", "message"} <= json.loads(line).keys()
+    except (ValueError, RecursionError):
+        return False
+
+
+def level_of(line: bytes) -> str:
+    """Return the level of a foreign line: a crash of the interpreter, or of native code in it, is an error."""
+    return "ERROR" if line.startswith((b"Fatal Python error", b"Segmentation fault", b"Traceback (most recent call last)")) else "WARNING"
 
 
 def read(folder: Path, name: str, cursor: str, *, limit: int) -> dict[str, Any]:
-    """Return `{"lines", "cursor"}`: whole lines after the cursor "segment:offset"; lines dropped by rotation are skipped."""
+    """Return `{"lines", "cursor"}`: whole lines after the cursor "segment:offset". Where rotation has dropped some, a line says so."""
     number, offset = parse_cursor(cursor)
     lines: list[str] = []
     budget = READ_BYTES
-    for segment, path in segments(folder, name):
+    found = segments(folder, name)
+    if found and found[0][0] > max(number, 1):
+        lines.append(entry("WARNING", LOST).decode())
+        number, offset = found[0][0], 0
+    for segment, path in found:
         if segment < number or len(lines) >= limit or budget <= 0:
             continue
         if segment > number:
@@ -106,10 +156,44 @@ def read(folder: Path, name: str, cursor: str, *, limit: int) -> dict[str, Any]:
             for line in file:
                 if len(lines) >= limit or budget <= 0 or not line.endswith(b"\n"):
                     break
-                lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+                if line.strip():
+                    lines.append(line.decode("utf-8", "replace").rstrip("\n"))
                 offset += len(line)
                 budget -= len(line)
     return {"lines": lines, "cursor": f"{number}:{offset}"}
+
+
+def positions(folder: Path) -> dict[str, str]:
+    """Return, by the replica's name, the cursor at the end of its log."""
+    newest: dict[str, int] = {}
+    with os.scandir(folder) as found:
+        for file in found:
+            name, number, kind = (*file.name.rsplit(".", 2), "", "")[:3]
+            if kind == "log" and number.isdigit():
+                newest[name] = max(newest.get(name, 0), int(number))
+    ends = {}
+    for name, last in newest.items():
+        try:
+            ends[name] = f"{last}:{(folder / f'{name}.{last}.log').stat().st_size}"
+        except FileNotFoundError:
+            continue
+    return ends
+
+
+def drop(folder: Path, name: str) -> None:
+    """Remove the log of a replica."""
+    for _, path in segments(folder, name):
+        path.unlink(missing_ok=True)
+
+
+def mend(folder: Path) -> None:
+    """End the lines that an agent was writing when it was killed, so that they are read, and no other is written behind them."""
+    for name, cursor in positions(folder).items():
+        number, size = parse_cursor(cursor)
+        with (folder / f"{name}.{number}.log").open("r+b") as file:
+            file.seek(max(size - 1, 0))
+            if size and file.read(1) != b"\n":
+                file.write(b"\n")
 
 
 def prune(folder: Path, *, keep: Iterable[str]) -> None:
