@@ -92,7 +92,7 @@ class WebProcess:
 class SlowUpload:
     """PUT of `content` to a path over a socket of its own; `send` and `finish` say when its bytes go. Use it as a context manager."""
 
-    def __init__(self, port: int, token: str, path: str, content: bytes) -> None:
+    def __init__(self, port: int, token: str, path: str, content: bytes, **headers: str) -> None:
         head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\nContent-Type: video/mp4\r\n\r\n'
         self._rest = memoryview(head.encode() + content + f"\r\n--{BOUNDARY}--\r\n".encode())
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
@@ -103,6 +103,7 @@ class SlowUpload:
             f"Content-Type: multipart/form-data; boundary={BOUNDARY}",
             f"Content-Length: {len(self._rest)}",
             "Connection: close",
+            *(f"{name}: {value}" for name, value in headers.items()),
         ]
         self._socket.sendall("\r\n".join([*lines, "", ""]).encode())
 
