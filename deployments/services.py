@@ -19,6 +19,7 @@ from controlplane.common.lookup import visible_or_404
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.trail import note
+from deployments.announcements import announce_created
 from deployments.models import Deployment, LogHead, RevisionKind, StatusChange
 from deployments.models.deployment import MOST_REPLICAS
 from deployments.offers import find_offer
@@ -64,6 +65,7 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
         want_revision(deployment, kind=RevisionKind.CREATE, version=workflow.current, size=offer.size, actor=actor)
         LogHead.objects.create(deployment=deployment)
         StatusChange.objects.create(deployment=deployment, before="", after=Status.QUEUED, generation=deployment.generation)
+        announce_created(deployment)
         wake_on_commit(deployment.pk)
         note(
             actor,

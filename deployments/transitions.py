@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from controlplane.common import clock
+from deployments.announcements import announce_status
 from deployments.errors import ForbiddenSwitch, StaleLease
 from deployments.leases import Lease
 from deployments.models import Deployment, StatusChange
@@ -39,6 +40,7 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
             reason_code=code,
             reason_detail=detail,
         )
+        announce_status(deployment, before, status, reason)
         publish_on_commit(deployment.pk)
     for name, value in {**fields, "reason_code": code, "reason_detail": detail}.items():
         setattr(deployment, name, value)

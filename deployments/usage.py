@@ -14,6 +14,7 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from billing.pricing import cost_of_run
 from controlplane.common.valkey import valkey
+from deployments.announcements import announce_runs
 from deployments.models import UsageEvent
 from deployments.offers import find_product
 from deployments.usage_sums import insert_events
@@ -108,6 +109,7 @@ def store(entries: list[Entry]) -> None:
             refused.append(fields)
     with transaction.atomic():
         insert_events(events)
+        announce_runs(events)
     pipe = valkey().pipeline(transaction=True)
     for fields in refused:
         pipe.xadd(REFUSED_STREAM, fields)
