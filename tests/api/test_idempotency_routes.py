@@ -50,7 +50,8 @@ def one_moment(monkeypatch):
 def calls(monkeypatch):
     """Return how deep in transactions each call to the object store and to Valkey was."""
     depths: list[int] = []
-    for client, name in ((BaseClient, "_make_api_call"), (redis.Redis, "execute_command")):
+    calls = ((BaseClient, "_make_api_call"), (redis.Redis, "execute_command"), (redis.client.Pipeline, "execute"))
+    for client, name in calls:
         monkeypatch.setattr(client, name, noting(depths, getattr(client, name)))
     return depths
 

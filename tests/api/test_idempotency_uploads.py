@@ -7,6 +7,7 @@ import io
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 
 from controlplane.accounts.keys import endpoint_token
 from controlplane.api.models import IdempotencyKey
@@ -119,6 +120,22 @@ def test_a_refused_upload_leaves_its_key_free(caller, reader, access):
     assert refusal(send(reader, PICTURE)) == (403, "read_only")
     assert not IdempotencyKey.objects.exists()
     assert send(caller, PICTURE, "other.png").status_code == 201
+
+
+def test_a_database_that_goes_away_after_the_work_takes_no_reply_from_the_caller(caller, monkeypatch):
+    def away(*_, **__):
+        raise OperationalError("away")
+
+    monkeypatch.setattr("controlplane.api.idempotency.guard.keep_reply", away)
+    assert send(caller, PICTURE).status_code == 201
+    assert refusal(send(caller, PICTURE)) == (409, "idempotency_in_progress")
+    assert StoredObject.objects.count() == 1
+
+
+def test_an_upload_that_slept_past_its_lease_is_told_and_its_reply_not_kept(caller, monkeypatch):
+    monkeypatch.setattr("controlplane.api.idempotency.guard.keep_reply", lambda *_, **__: False)
+    assert send(caller, PICTURE).status_code == 201
+    assert StoredObject.objects.count() == 1
 
 
 def test_two_projects_of_a_person_do_not_share_keys(user, caller):

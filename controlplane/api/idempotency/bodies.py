@@ -22,10 +22,10 @@ CHUNK = 64 * 1024
 class Stream(Protocol):
     """A body as a server hands it over."""
 
-    def read(self, *size: int) -> bytes:
+    def read(self, size: int = ..., /) -> bytes:
         """Return up to `size` bytes, none at the end."""
 
-    def readline(self, *size: int) -> bytes:
+    def readline(self, size: int = ..., /) -> bytes:
         """Return a line."""
 
 

@@ -77,9 +77,18 @@ class Work:
                 return answer
             if isinstance(answer, Response):
                 answer = self.view.finalize_response(request, answer, *args, **kwargs).render()
-            if not self.keep(answer) and together:
+            if together and not self.keep(answer):
                 raise taken_over()
+        if not together:
+            self.try_to_keep(answer)
         return answer
+
+    def try_to_keep(self, answer: HttpResponseBase) -> None:
+        """Write the reply of work that is committed already: the caller hears of it in any case."""
+        try:
+            self.keep(answer)
+        except (DatabaseError, InterfaceError) as error:
+            logger.warning("a reply was not kept, %s %s may be done again: %s", self.asked.method, self.asked.path, error)
 
     def keep(self, answer: HttpResponseBase) -> bool:
         """Write the reply; False when the key was taken over."""
