@@ -7,7 +7,10 @@ does with the asynchronous client what its namesake does with the blocking one.
 import asyncio
 import inspect
 import json
+import os
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ikclient.core.client import AsyncClient, Client
@@ -122,6 +125,25 @@ def save_picture(endpoint, picture, path):
     with Client(endpoint) as client:
         client.run(picture).get_output().to_pil().save(path)
     return path
+
+
+def keep_calling(endpoint, picture, threads, journal, stop):
+    """Call until the file `stop` is there; each call that ended is a line of the file `journal`."""
+
+    def call(lines):
+        with Client(endpoint) as client:
+            while not os.path.exists(stop):
+                began = time.time()
+                try:
+                    ended = {"looks": looks(client.run(picture))}
+                except Exception as error:
+                    answer = getattr(error, "response", None)
+                    ended = {"failure": repr(error), "answer": answer.text if answer is not None else None}
+                lines.write(json.dumps({"began": began, "ended": time.time(), **ended}) + "\n")
+
+    with open(journal, "a", buffering=1) as lines, ThreadPoolExecutor(threads) as pool:
+        for calling in [pool.submit(call, lines) for _ in range(threads)]:
+            calling.result()
 
 
 async def async_run(endpoint, picture):
