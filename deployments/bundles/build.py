@@ -62,13 +62,15 @@ def built_bundle(version: WorkflowVersion) -> Bundle | None:
     return found
 
 
-def build_bundle(version: WorkflowVersion) -> Bundle:
+def build_bundle(version: WorkflowVersion, alive: Callable[[], None] = lambda: None) -> Bundle:
     """Build a version. The log is kept whatever comes of it, and shown to the deployments that wait for it while it is written.
+
+    `alive` is called every 10 s meanwhile, for the caller to keep its own lease; what it raises ends the build.
 
     Raises BuildFailed; `BuildDelayed` and other kinds of `Unavailable` when something does not answer, and `NotFound` when a package was
     deleted meanwhile: then try again.
     """
-    log = begin_build(version)
+    log = begin_build(version, alive)
     try:
         built = build(version, log)
     except BuildFailed as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,14 +29,15 @@ MAX_LINES = 5000
 class BuildLog:
     """The right to build a version, and the lines of doing so: [milliseconds since 1970, level, message]."""
 
-    def __init__(self, bundle: Bundle, version: WorkflowVersion, *, again: bool) -> None:
+    def __init__(self, bundle: Bundle, version: WorkflowVersion, *, again: bool, alive: Callable[[], None]) -> None:
         self.bundle = bundle
+        self.alive = alive
         self.token = bundle.build_token
-        self.lines: list[list[int | str]] = []
         self.kept = 0
         self.flushed_at = self.renewed_at = time.monotonic()
         what = f"{version.workflow.name} {version.tag} (archive {version.archive_sha256[:12]}, {version.archive_size} bytes)"
-        self.note(f"Building again: {what}; the build before did not come to an end" if again else f"Building {what}")
+        first = f"Building again: {what}; the build before did not come to an end" if again else f"Building {what}"
+        self.lines: list[list[int | str]] = [[time.time_ns() // 1_000_000, "INFO", first]]
         self.flush()
 
     def note(self, message: str, level: str = "INFO") -> None:
@@ -52,6 +54,7 @@ class BuildLog:
         if now - self.renewed_at > RENEW_SECONDS:
             self.renewed_at = now
             self.mine().update(build_expires_at=clock.now() + BUILD_LEASE)
+            self.alive()
 
     def mine(self) -> QuerySet[Bundle]:
         """Return the bundle's row as long as no other worker has begun to build it."""
@@ -79,8 +82,11 @@ class BuildLog:
         show_to_waiting(self.bundle)
 
 
-def begin_build(version: WorkflowVersion) -> BuildLog:
-    """Take the right to build a version. Raises BuildDelayed while another worker builds it, or while a pause after a fault lasts."""
+def begin_build(version: WorkflowVersion, alive: Callable[[], None] = lambda: None) -> BuildLog:
+    """Take the right to build a version; `alive` is called every 10 s while the build goes on.
+
+    Raises BuildDelayed while another worker builds it, or while a pause after a fault lasts.
+    """
     now = clock.now()
     with transaction.atomic():
         Bundle.objects.get_or_create(version=version)
@@ -95,7 +101,7 @@ def begin_build(version: WorkflowVersion) -> BuildLog:
             build_token=uuid4(), build_expires_at=now + BUILD_LEASE, attempt=F("attempt") + 1, log=[], reason_code="", reason_detail=""
         )
         bundle = Bundle.objects.get(pk=before.pk)
-    return BuildLog(bundle, version, again=again)
+    return BuildLog(bundle, version, again=again, alive=alive)
 
 
 def show_to_waiting(bundle: Bundle) -> None:

@@ -11,7 +11,7 @@ from deployments.bundles.build import build_bundle, built_bundle
 from deployments.bundles.build_log import show_build_log
 from deployments.checkpoints import checkpoint
 from deployments.errors import BuildDelayed, BuildFailed
-from deployments.leases import Lease, guarded
+from deployments.leases import Lease, extend, guarded
 from deployments.models import Bundle, Deployment, Replica, Revision, RevisionState
 from deployments.reconcile import backoff, fleet, leaving, smoke, traffic
 from deployments.reconcile.outcome import GO_ON, Outcome, Wait, soonest
@@ -277,7 +277,7 @@ def ensure_bundle(lease: Lease) -> Bundle | None:
         show_build_log(lease.deployment.pk, found)
         return found
     try:
-        return build_bundle(version)
+        return build_bundle(version, lambda: extend(lease))
     except BuildFailed as failure:
         with guarded(lease):
             settle_failure(lease, failure.reason)

@@ -20,7 +20,8 @@ from deployments.bundles.build_log import BUILD_LEASE, begin_build, show_build_l
 from deployments.bundles.layer import write_layer
 from deployments.bundles.registry import Registry
 from deployments.bundles.resolve import Installer
-from deployments.errors import BuildDelayed, BuildFailed
+from deployments.errors import BuildDelayed, BuildFailed, StaleLease
+from deployments.leases import claim, extend
 from deployments.models import Bundle, Deployment, LogLine
 from deployments.states import Status
 from tests.deployments.builders import deploy, make_workflow, push
@@ -197,16 +198,34 @@ def test_a_build_that_lost_its_turn_writes_nothing_over_the_other_one(owner: Use
     assert (now.digest, now.reason_code, now.log, now.build_token) == (bundle.digest, "", bundle.log, None)
 
 
-def test_a_long_build_keeps_its_turn(owner: User, moving_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_build_keeps_its_turn_and_its_deployment(owner: User, moving_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     version = push(make_workflow(owner))
-    log = begin_build(version)
+    deployment = waiting(owner, version)
+    lease = claim(deployment.pk)
+    assert lease is not None
+    log = begin_build(version, lambda: extend(lease))
     monkeypatch.setattr(build_log, "RENEW_SECONDS", 0.0)
-    moving_clock.advance(30)
-    log.tick()
-    moving_clock.advance(30)
+    for _ in range(3):
+        moving_clock.advance(30)
+        log.tick()
 
     with pytest.raises(BuildDelayed, match="Another worker"):
         begin_build(version)
+    assert claim(deployment.pk) is None
+
+
+def test_who_has_lost_the_deployment_stops_building_and_lets_go(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = push(make_workflow(owner))
+    monkeypatch.setattr(build_log, "RENEW_SECONDS", 0.0)
+
+    def lost() -> None:
+        raise StaleLease(version.pk)
+
+    with pytest.raises(StaleLease):
+        build_bundle(version, lost)
+
+    assert built_bundle(version) is None
+    assert build_bundle(version).digest
 
 
 def test_what_does_not_answer_is_tried_again_after_pauses_that_grow(
