@@ -9,7 +9,6 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import OperationalError
 
-from controlplane.accounts.keys import endpoint_token
 from controlplane.api.models import IdempotencyKey
 from controlplane.projects.archive import pack_folder
 from controlplane.projects.examples_catalogue import EXAMPLES
@@ -19,7 +18,6 @@ from tests.api.idempotency import KEY, refusal
 from tests.factories import make_project
 from tests.storage.builders import BOUNDARY, StorageCaller, form, keys_in_bucket, store_file, traces
 from tests.storage.conftest import *  # noqa: F403 - its fixtures
-from tests.storage.web_process import SlowUpload, WebProcess, running, until
 
 pytestmark = pytest.mark.django_db
 PICTURE = bytes(range(256)) * 4096
@@ -164,26 +162,3 @@ def test_a_direct_upload_is_begun_once(caller):
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].content == answers[1].content
     assert Upload.objects.count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_web_process_that_is_killed_in_the_middle_of_an_upload_does_not_block_its_key(tmp_path, user, project, caller):
-    token = endpoint_token(user=user, project_id=project.pk, storage=True)
-    headers = {"Idempotency-Key": KEY}
-    with running(WebProcess(tmp_path / "web.log")) as web:
-        with SlowUpload(web.port, token, "film.mp4", PICTURE, **headers) as upload:
-            upload.send(600_000)
-            until(IdempotencyKey.objects.exists, "a key")
-            web.kill_worker()
-        web.wait_ready()
-        with SlowUpload(web.port, token, "film.mp4", PICTURE, **headers) as upload:
-            assert upload.finish()[1]["code"] == "idempotency_in_progress"
-        row = IdempotencyKey.objects.get()
-        IdempotencyKey.objects.update(leased_until=row.created_at)
-        answers = []
-        for _ in range(2):
-            with SlowUpload(web.port, token, "film.mp4", PICTURE, **headers) as upload:
-                answers.append(upload.finish())
-    assert answers[0][0] == 201
-    assert answers[0] == answers[1]
-    assert caller.get(f"/v1/contents/{answers[0][1]['uid']}/").getvalue() == PICTURE
