@@ -11,6 +11,7 @@ NAMES = (
     "replica_recorded",
     "replica_ensured",
     "replica_given_up",
+    "smoke_failed",
     "route_switched",
     "route_widened",
     "surplus_drained",

@@ -14,9 +14,10 @@ from deployments.states import ReplicaStatus
 class Replica(BaseModel):
     """A running copy of one revision of a deployment at its provider. The name is stored before the provider is asked for it.
 
-    `ready_at`: when it was first seen healthy. `billed_from` and `billed_until` are what the provider says of its own clock; nothing else is
-    charged. `missing_since`: the provider does not list a replica that it had, which may be its own delay. `stuck_since`: it was to go and did
-    not, long after it should have. `failure` tells why it was given up.
+    `begun_at`: since when the provider has had a chance to start it; `ready_at`: when it was first seen healthy. `billed_from` and
+    `billed_until` are what the provider says of its own clock; nothing else is charged. `missing_since`: the provider does not list a
+    replica that it had, which may be its own delay. `stuck_since`: it was to go and did not, long after it should have. `failure` tells why
+    it was given up.
     """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="replicas")
@@ -32,6 +33,7 @@ class Replica(BaseModel):
     address = models.CharField(max_length=300, blank=True, default="")
     workers = models.PositiveIntegerField(default=0)
     isolation = models.JSONField(default=dict)
+    begun_at = models.DateTimeField(null=True)
     ready_at = models.DateTimeField(null=True)
     drain_from = models.DateTimeField(null=True)
     terminating_since = models.DateTimeField(null=True)

@@ -104,7 +104,7 @@ def starting(lease: Lease, replica: Replica, state: ReplicaState, progress: Prog
     if replica.ready_at is not None and replica.status == ReplicaStatus.STARTING:
         # It was healthy once and is not now: it does not count, and its time goes on.
         replica.ready_at = None
-    age = clock.now() - replica.created_at
+    age = clock.now() - (replica.begun_at or replica.created_at)
     if age > START_DEADLINE:
         detail = f"It was not ready after {START_DEADLINE.seconds // 60} minutes. {state.detail}".strip()
         give_up(lease, replica, detail, state)
@@ -127,8 +127,12 @@ def failed(lease: Lease, replica: Replica, state: ReplicaState, progress: Progre
 def refused(replica: Replica, problem: ProviderError, progress: Progress, *, persistent: bool, attempts: int) -> None:
     """The provider did not take the call: wait out what may pass, until the deadline or, for what has served before, without one."""
     reason = Reason(problem.reason, str(problem))
-    in_time = clock.now() - replica.created_at <= START_DEADLINE
+    now = clock.now()
+    in_time = now - (replica.begun_at or replica.created_at) <= START_DEADLINE
     if (problem.retryable and (in_time or persistent)) or (problem.passing and persistent):
+        if problem.passing:
+            # Nothing was begun: its time starts when there is room.
+            Replica.objects.filter(pk=replica.pk).update(begun_at=now)
         progress.trouble = reason
         progress.waits.append(backoff.pause(attempts + 1))
         return

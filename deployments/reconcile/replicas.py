@@ -43,6 +43,7 @@ def record_replicas(lease: Lease, bundle: Bundle, count: int) -> list[Replica]:
                 backend=deployment.backend,
                 bundle=bundle.digest,
                 size=deployment.size,
+                begun_at=clock.now(),
             )
             for ordinal in range(last + 1, last + 1 + count)
         ]

@@ -67,7 +67,7 @@ def scaling(lease: Lease) -> Outcome:
     if progress.ready:
         # One is enough to serve; the others follow.
         return take_over(lease, progress.ready)
-    if progress.failure is not None:
+    if progress.failure is not None and not progress.waits:
         return settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
     return soonest(progress.wait, leave)

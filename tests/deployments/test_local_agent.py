@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from deployments.providers.base import Phase, Provider, ProviderUnavailable, ReplicaSpec, ReplicaState
-from deployments.providers.local.client import LocalProvider, UnixConnection
+from deployments.providers.local.client import LocalProvider
 from deployments.providers.local.host import run_folder
+from deployments.providers.unix import UnixConnection
 from tests.deployments.agent import Agent
 from tests.deployments.provider_contract import ProviderContract, until, until_gone, until_ready
 from tests.fakes.provider import FakeProvider

@@ -297,7 +297,7 @@ def test_a_replica_that_is_never_ready_ends_in_error(owner: User, cloud: FakePro
     cloud.looks_until_ready = 10**9
     deployment = deploy(owner)
     reconcile(deployment.pk)
-    Replica.objects.update(created_at=moving_clock.now)
+    Replica.objects.update(begun_at=moving_clock.now)
     moving_clock.advance((START_DEADLINE + timedelta(seconds=1)).total_seconds())
 
     settle(deployment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -20,22 +19,9 @@ from deployments.providers.base import (
     SpecConflict,
     StillWorking,
 )
+from deployments.providers.unix import UnixConnection
 
 TIMEOUT_SECONDS = 5.0
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str, *, timeout: float) -> None:
-        super().__init__("agent", timeout=timeout)
-        self.path = path
-
-    def connect(self) -> None:
-        """Connect to the socket file."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class LocalProvider:
