@@ -17,7 +17,7 @@ FOLDER = ROOT / ".demo" / "bench"
 
 
 def main() -> None:
-    """Measure the whole service, then gateway and storage alone against their goals and beside comparable servers and clients."""
+    """Measure the whole service, then gateway, storage and engine alone against their goals and beside comparable servers and clients."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     home = FOLDER / "home"
     home.mkdir(parents=True)
@@ -28,7 +28,7 @@ def main() -> None:
             figures = main_job_figures(journey)
     print_figures(figures)
     say()
-    for alone in ("bench.gateway_overhead", "bench.storage"):
+    for alone in ("bench.gateway_overhead", "bench.storage", "bench.engine"):
         subprocess.run([sys.executable, "-m", alone], cwd=ROOT, check=True)
 
 
