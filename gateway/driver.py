@@ -76,7 +76,8 @@ class Driver:
         try:
             if not run.body and (lost := await self._fetch_body(run, replica)) is not None:
                 return lost
-            exchange = await pool.send("PUT", path, run.body, token=run.storage_token) if run.body else await pool.send("GET", path)
+            gives = run.body and not run.left
+            exchange = await pool.send("PUT", path, run.body, token=run.storage_token) if gives else await pool.send("GET", path)
             async with asyncio.timeout(self._settings.run_timeout - run.elapsed):
                 if await exchange.started == 200:
                     trouble.gone_since = None
@@ -94,6 +95,9 @@ class Driver:
             return failure(
                 "result_too_large", f"The results are larger than {limit} MB. Ask for fewer outputs, or save them to the storage."
             )
+        if reply.status == 404 and run.left and run.body:
+            self._lanes.avoid(run, replica, full=True)
+            return False
         if reply.status == 404 and await self._find_payload(run):
             return False
         if reply.status == 200:
@@ -112,7 +116,9 @@ class Driver:
             trouble.gone_since = None
             return False
         if reply.status >= 500:
-            self._lanes.avoid(run, replica)
+            # 503: it starts or stops, nobody should ask it now. Any other one may be about this run only.
+            if reply.status == 503:
+                self._lanes.avoid(run, replica)
             return self._note_gone(run, trouble, started=False)
         if reply.status == 404:
             return failure("input_lost", "The gateway and the runtime that held the input of this run both died. Send it again.")

@@ -91,10 +91,11 @@ class Lanes:
         route = self._routes.peek(lane.slug) or await self._read(lane)
         if route is not None:
             replica = self._holder(run, route)
+            left = replica is not None and replica not in route.replicas
             if replica is None and (again or not lane.waiting):
                 replica = self._free(lane, route) or (self._free(lane, route, also_avoided=True) if again else None)
             if replica is not None:
-                self._seat(lane, run, replica)
+                self._seat(lane, run, replica, left=left)
                 return replica
         return await self._wait(lane, run, route, again=again)
 
@@ -127,9 +128,11 @@ class Lanes:
 
     def note_answer(self, run: Run, replica: Replica) -> None:
         """A replica took a run: the deployment is alive."""
-        self._avoid.pop(replica.address, None)
+        was_avoided = self._avoid.pop(replica.address, None) is not None
         if (lane := self._lanes.get(run.about.slug)) is not None:
             lane.darkness.end()
+            if was_avoided and lane.waiting:
+                self._pump(lane)
 
     def note_pace(self, run: Run, milliseconds: float) -> None:
         """A run took so long in a worker."""
@@ -195,9 +198,9 @@ class Lanes:
                 return replica if run.only_there or not self._avoided(replica, now) else None
         return asked if asked.address and not self._avoided(asked, now) else None
 
-    def _seat(self, lane: _Lane, run: Run, replica: Replica) -> None:
+    def _seat(self, lane: _Lane, run: Run, replica: Replica, *, left: bool = False) -> None:
         moved = run.replica is None or run.replica.label != replica.label
-        run.seat, run.replica = replica.address, replica
+        run.seat, run.replica, run.left = replica.address, replica, left
         lane.given[replica.address] = lane.given.get(replica.address, 0) + 1
         if moved:
             self._on_moved(run)

@@ -130,7 +130,8 @@ def now_ms() -> int:
 class Run:
     """A run in flight.
 
-    `replica`: the one that was asked last, or that has a place for it. `seat`: the address where it takes one of the places now.
+    `replica`: the one that was asked last, or that has a place for it. `seat`: the address where it takes one of the places now. `left`: that
+    replica is no longer in the route, so it may be asked for what it has, and is given nothing.
     `cold`: it has waited for a sleeping deployment. `adopted`: another gateway accepted it, so nobody here knows whether its caller was answered.
     """
 
@@ -145,6 +146,7 @@ class Run:
     payload_key: str = ""
     replica: Replica | None = None
     seat: str | None = None
+    left: bool = False
     cold: bool = False
     age: float = 0.0
     adopted: bool = False

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from gateway.answers import read_outcome
-from gateway.budget import Budget
+from gateway.answers import CALLERS_OWN, read_outcome
+from gateway.budget import Budget, Shares
 from gateway.checks import check_envelope
 from gateway.endpoints import Endpoints
 from gateway.ends import KEPT_FOR, Ends
 from gateway.errors import Busy, InvalidInput, Unprocessable
 from gateway.gate import Gate
-from gateway.run import About, Outcome, Run, State, Where
+from gateway.run import About, Outcome, Run, State, Where, read_replica
 from gateway.settings import Settings
 
 
@@ -117,3 +117,27 @@ def test_an_envelope_is_checked_without_looking_into_it() -> None:
 def test_a_bad_setting_is_named() -> None:
     with pytest.raises(ValueError, match="GATEWAY_PORT"):
         Settings.from_environment({"GATEWAY_PORT": "many"})
+
+
+def test_one_share_cannot_take_all() -> None:
+    shares = Shares(100)
+    assert shares.take("a", 50)
+    assert not shares.take("a", 1)
+    assert shares.take("b", 25)
+    assert shares.take("a", 10, force=True)
+    shares.give("a", 60)
+    shares.give("b", 25)
+    assert shares.used == 0
+    assert shares.take("a", 50)
+
+
+@pytest.mark.parametrize("code", [*sorted(CALLERS_OWN), "task_failed", "engine_crashed", "timeout", "disk_full"])
+def test_a_failure_by_the_callers_own_input_is_no_fault(code: str) -> None:
+    outcome = read_outcome(b'{"state":"FAILURE","duration_ms":1,"error":{"code":"%b","message":"m"}}' % code.encode())
+    assert outcome.fault is (code not in CALLERS_OWN)
+
+
+@pytest.mark.parametrize("label", ["", "r1", "r1 3 unix:/with a space/s", "r1 0 http://10.0.0.1:80"])
+def test_a_record_names_a_replica_so_that_it_can_be_asked_again(label: str) -> None:
+    replica = read_replica(label)
+    assert (replica.label.strip() if replica else "") == (f"{label} 0" if label == "r1" else label)

@@ -1,0 +1,59 @@
+"""What the control plane learns of each deployment's load, and that it learns nothing when nothing runs."""
+
+from __future__ import annotations
+
+import time
+from typing import cast
+
+from tests.gateway.servers import Caller, RuntimeServer, ValkeyServer, until, write_route
+
+
+def load(valkey: ValkeyServer, slug: str) -> tuple[int, int, int] | None:
+    """Return what the only gateway told: runs in flight, the time of the last request, the time of the report (ms since 1970)."""
+    told = cast("list[bytes]", valkey.client.hvals(f"sw:load:deployment-{slug}"))
+    if not told:
+        return None
+    running, last, reported = (int(part) for part in told[0].split(b":"))
+    return running, last, reported
+
+
+def in_flight(valkey: ValkeyServer, slug: str) -> int | None:
+    told = load(valkey, slug)
+    return None if told is None else told[0]
+
+
+def test_the_load_of_a_deployment_is_told_until_it_is_idle(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    write_route(valkey, runtime, slug="loaded")
+    before = time.time() * 1000
+    run_ids = [caller.run({"hold": "load"}, slug="loaded").json["uuid"] for _ in range(7)]
+    until(lambda: in_flight(valkey, "loaded") == 7, "the load, waiting runs included")
+    _, last, reported = load(valkey, "loaded") or (0, 0, 0)
+    assert before <= last <= reported
+    assert 0 < valkey.client.ttl("sw:load:deployment-loaded") <= 60
+    assert cast("float", valkey.client.zscore("sw:active", "deployment-loaded")) >= reported
+    until(lambda: (load(valkey, "loaded") or (0, 0, 0))[2] > reported, "the next report, without another request")
+    runtime.release("load")
+    assert [caller.results(run_id, slug="loaded").status for run_id in run_ids] == [200] * 7
+    until(lambda: in_flight(valkey, "loaded") == 0, "the last report")
+    said = load(valkey, "loaded")
+    caller.run({}, slug="blur")
+    until(lambda: in_flight(valkey, "blur") == 0, "a later report of another deployment")
+    assert load(valkey, "loaded") == said
+
+
+def test_the_load_is_told_again_when_valkey_lost_it(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    write_route(valkey, runtime, slug="emptied")
+    run_id = caller.run({"hold": "emptied"}, slug="emptied").json["uuid"]
+    until(lambda: in_flight(valkey, "emptied") == 1, "the load")
+    valkey.client.flushall()
+    write_route(valkey, runtime, slug="emptied")
+    write_route(valkey, runtime)
+    until(lambda: in_flight(valkey, "emptied") == 1, "the load again")
+    runtime.release("emptied")
+    assert caller.results(run_id, slug="emptied").status == 200
+
+
+def test_a_refused_run_counts_as_a_request(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    write_route(valkey, runtime, slug="refusing")
+    assert caller.run({"refuse": "no such task"}, slug="refusing").status == 422
+    until(lambda: in_flight(valkey, "refusing") == 0, "the report")
