@@ -54,11 +54,13 @@ class Sender:
             return self._changed.wait_for(lambda: not self._busy, timeout=ends - time.monotonic())
 
     def _start(self, turn: Turn) -> None:
-        with self._changed:
-            self._free[turn.slow] -= 1
-            self._busy += 1
-        # A daemon: the end of the process does not wait for a receiver. What was under way is due again when its lease ends.
-        threading.Thread(target=self._run, args=(turn,), name="webhook-turn", daemon=True).start()
+        self._count(turn, places=-1, busy=1)
+        try:
+            # A daemon: the end of the process does not wait for a receiver. What was under way is due again when its lease ends.
+            threading.Thread(target=self._run, args=(turn,), name="webhook-turn", daemon=True).start()
+        except RuntimeError:
+            self._count(turn, places=1, busy=-1)  # no more threads; this turn, too, is due again when its lease ends
+            raise
 
     def _run(self, turn: Turn) -> None:
         try:
@@ -71,17 +73,20 @@ class Sender:
             self._end(turn)
 
     def _end(self, turn: Turn) -> None:
+        self._count(turn, places=1)
         try:
-            with self._changed:
-                self._free[turn.slow] += 1
             self.fill(wait=True)
         except Error as error:
             logger.warning("webhooks wait for the next look: %s", error)
         finally:
             connections.close_all()
-            with self._changed:
-                self._busy -= 1
-                self._changed.notify_all()
+            self._count(turn, busy=-1)
+
+    def _count(self, turn: Turn, *, places: int = 0, busy: int = 0) -> None:
+        with self._changed:
+            self._free[turn.slow] += places
+            self._busy += busy
+            self._changed.notify_all()
 
 
 @cache

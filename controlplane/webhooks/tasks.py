@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
+from django.db import InterfaceError, OperationalError
 
 from controlplane.webhooks.sender import sender
 from controlplane.webhooks.upkeep import prune
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task(name="webhooks.deliver_due")
 def deliver_due_task() -> None:
     """Each second, and soon after an event: start what is due. Returns at once, whatever receivers do."""
-    sender().fill()
+    try:
+        sender().fill()
+    except (InterfaceError, OperationalError) as error:
+        logger.warning("webhooks wait for the next look: %s", error)
 
 
 @shared_task(name="webhooks.prune")

@@ -38,7 +38,7 @@ def test_a_person_hears_of_a_deployment_while_another_receiver_is_down(stack: St
         receiver.await_requests(2)
         client.delete(deployment["url"]).raise_for_status()
         try:
-            told = []
+            told: list[str] = []
             while not any(kind == "deployment.deleted" for kind in told):
                 receiver.await_requests(len(told) + 1)
                 told = [json.loads(request.body)["type"] for request in receiver.received]
