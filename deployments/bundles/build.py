@@ -58,7 +58,7 @@ def bundle_key(digest: str) -> str:
 
 def built_bundle(version: WorkflowVersion) -> Bundle | None:
     """Return the version's bundle if it has been built."""
-    found: Bundle | None = Bundle.objects.filter(version=version).exclude(digest="").first()
+    found: Bundle | None = Bundle.objects.filter(version=version).exclude(digest="").defer("log", "lock").first()
     return found
 
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,10 @@ from deployments.bundles.requirements import OPENCV, Wanted
 from deployments.bundles.tool import run_installer
 from deployments.errors import BuildFailed
 
+PREFIX = "build-"
+NO_INDEX = "none"
+LEFTOVER_SECONDS = 24 * 3600
+CLEAN_SECONDS = 20.0
 # Their dependencies are in the engine's environment, or left out of it on purpose.
 LEFT_TO_THE_ENGINE = (*sorted(OPENCV), "ikomia")
 
@@ -40,7 +45,7 @@ class Installer:
     def resolve(self, wanted: Sequence[Wanted]) -> str:
         """Return the lock. Raises BuildFailed and BuildDelayed, see `explain`."""
         plugins = sorted({item.plugin for item in wanted})
-        self.note(f"Resolving {len(wanted)} requirements of {', '.join(plugins)} for {self.base}")
+        self.note(f"Resolving {', '.join(item.plain for item in wanted)} for {self.base}")
         for number, plugin in enumerate(plugins):
             self.describe(number, [item.plain for item in wanted if item.plugin == plugin])
         self.write("in.txt", [f"./{PLUGIN}{number}" for number in range(len(plugins))])
@@ -73,11 +78,13 @@ class Installer:
         """Run the installer for the base's Python and platform, with the index of the settings."""
         python = f"{self.base.python.major}.{self.base.python.minor}"
         target = ["--python", sys.executable, "--python-version", python, "--python-platform", self.base.platform, "--only-binary", ":all:"]
+        target += ["--no-index"] if settings.PACKAGE_INDEX_URL == NO_INDEX else []
         return run_installer(
-            [*arguments, *target, *index_options()],
+            [*arguments, *target],
             folder=self.folder,
             cache=self.cache,
             seconds=settings.BUILD_TIMEOUT,
+            secrets=index_variables(),
             on_line=on_line,
             tick=self.tick,
         )
@@ -100,16 +107,12 @@ def said(note: Callable[..., None], line: str) -> None:
         note(line.strip().replace("+ ", "Installed ", 1) if line.startswith(" + ") else line.strip())
 
 
-def index_options() -> list[str]:
-    """Return the options that say where packages come from; without settings the installer's own default counts."""
-    options: list[str] = []
-    if settings.PACKAGE_INDEX_URL == "none":
-        options.append("--no-index")
-    elif settings.PACKAGE_INDEX_URL:
-        options += ["--default-index", settings.PACKAGE_INDEX_URL]
-    if settings.PACKAGE_FOLDER:
-        options += ["--find-links", settings.PACKAGE_FOLDER]
-    return options
+def index_variables() -> dict[str, str]:
+    """Return the variables that say where packages come from; without settings the installer's own default counts. They may hold credentials."""
+    found = {"UV_FIND_LINKS": settings.PACKAGE_FOLDER} if settings.PACKAGE_FOLDER else {}
+    if settings.PACKAGE_INDEX_URL not in ("", NO_INDEX):
+        found["UV_DEFAULT_INDEX"] = settings.PACKAGE_INDEX_URL
+    return found
 
 
 @contextmanager
@@ -119,7 +122,8 @@ def workshop() -> Iterator[tuple[Path, Path]]:
     try:
         cache = root / "cache"
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="build-", dir=root))
+        remove_leftovers(root)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     except OSError as error:
         raise BuildFailed("NO_BUILD_FOLDER", f"BUILD_FOLDER ({root}) cannot be written: {error.strerror}.") from error
     try:
@@ -129,10 +133,20 @@ def workshop() -> Iterator[tuple[Path, Path]]:
         bound_cache(cache)
 
 
+def remove_leftovers(root: Path) -> None:
+    """Remove the folders of builds whose worker was killed: no build lives as long."""
+    for path in root.glob(f"{PREFIX}*"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+
+
 def bound_cache(cache: Path) -> None:
     """Empty the cache when it has grown beyond its bound. The installer's own command waits for builds that read it."""
     if sum(sizes_below(cache)) > settings.BUILD_CACHE_BYTES:
-        run_installer(["cache", "clean"], folder=cache.parent, cache=cache, seconds=settings.BUILD_TIMEOUT)
+        # If it waits for too long, the next build tries it again.
+        with contextlib.suppress(BuildFailed):
+            run_installer(["cache", "clean"], folder=cache.parent, cache=cache, seconds=CLEAN_SECONDS)
 
 
 def sizes_below(folder: Path) -> Iterator[int]:

@@ -9,7 +9,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from uv import find_uv_bin
@@ -74,15 +74,18 @@ def run_installer(
     folder: Path,
     cache: Path,
     seconds: float,
+    secrets: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] = lambda line: None,
     tick: Callable[[], None] = lambda: None,
 ) -> tuple[int, list[str]]:
     """Run it in `folder` and return its exit status and its lines; `tick` is called about each 250 ms meanwhile.
 
+    `secrets` go into its environment: others on this machine can read command lines.
+
     Raises BuildFailed (TIMEOUT) after `seconds`; it and all that it started are killed then, and as well when `tick` raises.
     """
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
-    environment |= {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    environment |= {name: os.environ[name] for name in HANDED_ON if name in os.environ} | dict(secrets or {})
     command = [find_uv_bin(), *arguments, "--no-config", "--no-python-downloads", "--cache-dir", str(cache)]
     process = subprocess.Popen(
         command,

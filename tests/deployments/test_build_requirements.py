@@ -227,11 +227,28 @@ def test_downloads_are_kept_up_to_their_bound(installer: Installer, settings) ->
     assert sum(resolve.sizes_below(installer.cache)) == 0
 
 
-def test_nothing_of_a_build_stays_behind(tmp_path: Path) -> None:
+def test_nothing_of_a_build_stays_behind_even_of_one_that_was_killed(tmp_path: Path) -> None:
+    root = tmp_path / "build"
+    (root / "build-killed" / "site-packages").mkdir(parents=True)
+    (root / "build-running").mkdir()
+    os.utime(root / "build-killed", (0, 0))
+
     with workshop() as (folder, _):
         assert folder.is_dir()
 
-    assert [path.name for path in (tmp_path / "build").iterdir()] == ["cache"]
+    assert sorted(path.name for path in root.iterdir()) == ["build-running", "cache"]
+
+
+def test_credentials_of_the_index_are_on_no_command_line(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
+) -> None:
+    pretend(tmp_path, monkeypatch, 'echo "$@"; env')
+    settings.PACKAGE_INDEX_URL, settings.PACKAGE_FOLDER = "https://me:hush@index.test/simple", ""
+
+    _, lines = installer.run([])
+    assert not [line for line in lines if "hush" in line]
+    assert "UV_DEFAULT_INDEX=https://index.test/simple" in lines  # credentials are cut from whatever it says
+    assert "index.test" not in lines[0]
 
 
 @pytest.mark.parametrize(
