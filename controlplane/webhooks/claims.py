@@ -44,18 +44,35 @@ def claim_turns(*, quick: int, slow: int) -> list[Turn]:
     """Take up to so many turns of quick and of slow webhooks; those that other workers look at just now are passed over."""
     now = clock.now()
     wanted = [(condition, places) for condition, places in ((~SLOW, quick), (SLOW, slow)) if places > 0]
+    # Most looks end here: one query without locks, whatever waits for later.
+    waiting = list(with_something_due(now).values_list("pk", flat=True)) if wanted else []
+    if not waiting:
+        return []
     with transaction.atomic():
-        rows = [webhook for condition, places in wanted for webhook in candidates(condition, now)[:places]]
+        rows = [webhook for condition, places in wanted for webhook in candidates(condition & Q(pk__in=waiting), now)[:places]]
         return [turn for webhook in rows if (turn := take(webhook, now))]
+
+
+def with_something_due(now: datetime) -> QuerySet[Any]:
+    """Return active webhooks that something is due for and that are not being left alone."""
+    due = Delivery.objects.filter(webhook=OuterRef("pk")).due(now)
+    rows: QuerySet[Any] = Webhook.objects.filter(Q(hold_until=None) | Q(hold_until__lte=now), Exists(due), active=True)
+    return rows
 
 
 def candidates(condition: Q, now: datetime) -> QuerySet[Any]:
     """Return webhooks with something due, locked: first those that fail least, of these the one that waited longest."""
-    of_webhook = Delivery.objects.filter(webhook=OuterRef("pk"))
-    turns = of_webhook.under_way(now).values("webhook").annotate(turns=Count("lease_token", distinct=True)).values("turns")
+    turns = (
+        Delivery.objects.filter(webhook=OuterRef("pk"))
+        .under_way(now)
+        .values("webhook")
+        .annotate(turns=Count("lease_token", distinct=True))
+        .values("turns")
+    )
     found: QuerySet[Any] = (
-        Webhook.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
-        .filter(condition, Q(hold_until=None) | Q(hold_until__lte=now), Exists(of_webhook.due(now)), active=True)
+        with_something_due(now)
+        .select_for_update(skip_locked=True, no_key=True, of=("self",))
+        .filter(condition)
         .annotate(turns=Coalesce(Subquery(turns, output_field=IntegerField()), 0), most=most_turns())
         .filter(turns__lt=F("most"))
         .order_by("failures", F("last_turn_at").asc(nulls_first=True))

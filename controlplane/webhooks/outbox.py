@@ -70,14 +70,14 @@ def listened(events: Sequence[NewEvent]) -> list[tuple[NewEvent, list[UUID]]]:
 
 def deliveries(event: NewEvent, hooks: Sequence[UUID], now: datetime) -> list[Delivery]:
     """Return the rows of one event."""
-    event_id = event.event_id or uuid7()
+    event_id, data = event.event_id or uuid7(), storable_json(event.data)
     return [
         Delivery(
             webhook_id=hook,
             event_id=event_id,
             type=event.type,
             subject=event.subject,
-            data=storable_json(event.data),
+            data=data,
             occurred_at=event.occurred_at or now,
             created_at=now,
             next_attempt_at=now,
