@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PIP := -m pip --disable-pip-version-check --quiet install --require-hashes --no-deps --no-compile
 .DEFAULT_GOAL := help
-.PHONY: help demo test up lint bench locks
+.PHONY: help demo test up lint bench chaos locks
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: .venv/test.done ## ruff, mypy, import contracts, templates, migrations
 
 bench: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/done .venvs/bench/done ## measure against the goals; prints figures and ratios
 	@.venv/bin/python -m bench
+
+chaos: .venv/test.done runtime/.venv/done ## 500 seeds of faults on the deployment engine (CHAOS_SEEDS, CHAOS_FIRST), about an hour
+	@CHAOS_SEEDS=$${CHAOS_SEEDS:-500} .venv/bin/python -m pytest -n 2 tests/chaos
 
 locks: ## resolve requirements/*.in again (needs uv)
 	sh requirements/lock.sh

@@ -11,7 +11,7 @@ from deployments.alerts import clear_alert, raise_alert
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, extend, guarded
 from deployments.models import AlertKind, Replica
-from deployments.providers.base import Phase, ProviderError, StillWorking
+from deployments.providers.base import Phase, ProviderError, ReplicaState, StillWorking
 from deployments.providers.registry import provider
 from deployments.reconcile.replicas import LEAVING, note_state
 from deployments.states import ReplicaStatus
@@ -70,7 +70,12 @@ def remove(lease: Lease, replica: Replica) -> float | None:
         logger.warning("cannot delete %s: %s", replica.name, error)
         return not_gone_yet(lease, replica, str(error))
     checkpoint("replica_confirmed_gone")
-    confirm_gone(lease, replica)
+    try:
+        last_word = provider(replica.backend).get_replica(replica.name)
+    except ProviderError as error:
+        # Without its last word the billed time would be a guess.
+        return not_gone_yet(lease, replica, str(error))
+    confirm_gone(lease, replica, last_word)
     return None
 
 
@@ -95,12 +100,8 @@ def not_gone_yet(lease: Lease, replica: Replica, detail: str) -> float:
     return STUCK_PAUSE
 
 
-def confirm_gone(lease: Lease, replica: Replica) -> None:
+def confirm_gone(lease: Lease, replica: Replica, state: ReplicaState | None) -> None:
     """The provider has none of this name any more. Its own last word about the time is kept if it still remembers, else it ended now."""
-    try:
-        state = provider(replica.backend).get_replica(replica.name)
-    except ProviderError:
-        state = None
     now = clock.now()
     with guarded(lease):
         if state is not None and state.phase is Phase.GONE:

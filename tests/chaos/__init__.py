@@ -1,0 +1,1 @@
+"""The deployment engine under faults of every kind, by seeds."""

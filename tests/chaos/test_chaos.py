@@ -1,0 +1,56 @@
+"""Seeds of faults. `make chaos` runs 500; a short form is part of `make test`. `CHAOS_FIRST=n CHAOS_SEEDS=1` runs one of them again."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+
+from controlplane.common.objectstore import object_store
+from controlplane.common.valkey import valkey
+from deployments import checkpoints
+from deployments.models import Alert, Deployment
+from deployments.providers import registry
+from tests.chaos.truths import untruths
+from tests.chaos.world import World
+
+FIRST = int(os.environ.get("CHAOS_FIRST", "0"))
+SEEDS = int(os.environ.get("CHAOS_SEEDS", "4"))
+A_TEST = 10
+MANY = 200
+KILLED_AT: Counter[str] = Counter()
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, A_TEST))
+def test_after_all_faults_everything_is_as_wanted_and_charged_as_used(first: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    object_store().ensure_bucket()
+    monkeypatch.setattr(registry, "DRIVERS", {})
+    for seed in range(first, min(first + A_TEST, FIRST + SEEDS)):
+        with monkeypatch.context() as patch:
+            run_seed(seed, patch)
+
+
+def run_seed(seed: int, patch: pytest.MonkeyPatch) -> None:
+    """Live through one seed and look at the end."""
+    Deployment.objects.all().delete()
+    Alert.objects.all().delete()
+    valkey().flushdb()
+    world = World(seed)
+    world.install(patch, registry.DRIVERS)
+    registry.provider.cache_clear()
+    try:
+        world.live(minutes=12)
+        world.calm_down(minutes=25)
+        wrong = untruths(world)
+    finally:
+        registry.provider.cache_clear()
+        KILLED_AT.update(world.killed_at)
+    assert not wrong, "\n".join([f"seed {seed}:", *wrong, "", *world.log])
+
+
+@pytest.mark.skipif(SEEDS < MANY, reason="only many seeds kill a worker at every boundary")
+def test_workers_were_killed_at_every_boundary() -> None:
+    assert set(KILLED_AT) >= set(checkpoints.NAMES) - {"smoke_failed"}

@@ -1,0 +1,96 @@
+"""What must be true of every seed once things have calmed down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from controlplane.common.valkey import valkey
+from deployments.models import Alert, Deployment, Replica, Revision, RevisionState, StatusChange
+from deployments.reconcile.steps import target
+from deployments.routing import route_key
+from deployments.states import ALLOWED, NEXT_STEPS, ReplicaStatus, Status
+from tests.chaos.world import World
+
+AT_REST = {Status.RUNNING, Status.PAUSED, Status.ERROR, Status.DELETED, Status.STUCK}
+
+
+def untruths(world: World) -> list[str]:
+    """Return everything that is not as it must be, in words."""
+    return [*of_resources(world), *of_deployments(world), *of_bills(world), *of_reasons(), *of_history(world)]
+
+
+def of_resources(world: World) -> Iterator[str]:
+    """What runs at the cloud is what the database has, no more and no less."""
+    live = world.cloud.live()
+    known = set(Replica.objects.exclude(status=ReplicaStatus.TERMINATED).values_list("name", flat=True))
+    if live != known:
+        yield f"the cloud has {sorted(live - known)} more and {sorted(known - live)} less than the database"
+    for alert in Alert.objects.filter(kind="ORPHAN", cleared_at=None):
+        yield f"an orphan is left: {alert.subject}"
+
+
+def of_deployments(world: World) -> Iterator[str]:
+    """Every deployment is at rest, with as many replicas as are wanted, and its route says so."""
+    for deployment in Deployment.objects.filter(pk__in=world.deployments):
+        name = f"{deployment.pk} ({deployment.status})"
+        serving = deployment.replicas.filter(status=ReplicaStatus.SERVING)
+        if deployment.status not in AT_REST:
+            yield f"{name} is not at rest: {deployment.reason_code} {deployment.reason_detail}"
+        if deployment.status == Status.STUCK and not Alert.objects.filter(deployment_id=deployment.pk, cleared_at=None).exists():
+            yield f"{name} is stuck without an alert"
+        if deployment.lease_token is not None and deployment.lease_expires_at is not None and deployment.lease_expires_at > world.now:
+            yield f"{name} is still leased"
+        wanted = target(deployment) if deployment.status == Status.RUNNING else 0
+        if serving.count() != wanted:
+            yield f"{name} serves with {serving.count()} replicas, not {wanted}"
+        if any(replica.revision != deployment.served_revision for replica in serving):
+            yield f"{name} serves with replicas of an old revision"
+        if deployment.status == Status.RUNNING and deployment.observed_generation != deployment.generation:
+            yield f"{name} has not seen the last wish"
+        yield from of_route(deployment, sorted(serving.values_list("name", flat=True)), name)
+
+
+def of_route(deployment: Deployment, serving: list[str], name: str) -> Iterator[str]:
+    """The table that gateways read, where it has the endpoint, has what serves."""
+    text = valkey().get(route_key(deployment.slug))
+    if text is None:
+        return
+    route = json.loads(text)
+    if deployment.status == Status.DELETED:
+        yield f"{name} still has a route"
+    elif sorted(replica["id"] for replica in route["replicas"]) != serving:
+        yield f"{name} is routed to {route['replicas']}, but {serving} serve"
+
+
+def of_bills(world: World) -> Iterator[str]:
+    """Billed seconds are the cloud's seconds."""
+    rows = {replica.name: replica for replica in Replica.objects.filter(backend=world.backend)}
+    for name, machine in world.cloud.machines.items():
+        row = rows.get(name)
+        charged = 0.0
+        if row is not None and row.billed_from is not None:
+            charged = ((row.billed_until or world.now) - row.billed_from).total_seconds()
+        if abs(charged - machine.billed(world.now)) > 1:
+            yield f"{name}: {charged:.1f} s charged, {machine.billed(world.now):.1f} s used"
+
+
+def of_reasons() -> Iterator[str]:
+    """Every failure has a reason, and every reason says what to do."""
+    failures = Deployment.objects.filter(status__in=[Status.ERROR, Status.STUCK]).values_list("reason_code", flat=True)
+    revisions = Revision.objects.filter(state=RevisionState.FAILED).values_list("reason_code", flat=True)
+    for code in {*failures, *revisions}:
+        if code not in NEXT_STEPS:
+            yield f"a failure has the reason '{code}', for which there is no next step"
+
+
+def of_history(world: World) -> Iterator[str]:
+    """Each switch begins where the last one ended, and is one of the table's."""
+    for pk in world.deployments:
+        before = ""
+        for change in StatusChange.objects.filter(deployment_id=pk).order_by("created_at", "pk"):
+            if change.before != before:
+                yield f"{pk} switched from {change.before}, but was {before}"
+            if before and change.after != before and Status(change.after) not in ALLOWED[Status(before)]:
+                yield f"{pk} switched {before} → {change.after}"
+            before = change.after

@@ -1,0 +1,245 @@
+"""A simulated installation: users, workers that die or are stopped, a faulty cloud, a clock that only the simulation moves.
+
+Real: PostgreSQL, Valkey, object store, the reconciler and every service. Not real: time, the cloud, and that workers take turns in one
+process: "kill -9" leaves a step at a boundary as a killed process would (nothing is cleaned up), "SIGSTOP" lets others work past its lease
+in the middle of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError, connection, connections
+
+from controlplane.accounts.models import User
+from controlplane.common.errors import SlipwayError
+from controlplane.common.valkey import valkey
+from controlplane.projects.models import Workflow
+from deployments import checkpoints
+from deployments.leases import LEASE
+from deployments.models import Deployment
+from deployments.reconcile.demand import WAKE, follow_demand
+from deployments.reconcile.loop import reconcile, take_due
+from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.services import (
+    configure_deployment,
+    delete_deployment,
+    pause_deployment,
+    request_deployment,
+    restart_deployment,
+    resume_deployment,
+    roll_back_deployment,
+    update_deployment,
+)
+from tests.deployments.builders import make_owner, make_workflow, push
+from tests.fakes.cloud import FakeCloud, Temper
+
+SIZES = ["S", "M", "L"]
+WILD = Temper(
+    boot=(1.0, 40.0),
+    end=(0.5, 30.0),
+    visible_after=(0.0, 20.0),
+    errored=0.12,
+    no_capacity=0.1,
+    refuse_end=0.15,
+    flap=0.05,
+    preempt=0.1,
+    throttle=0.06,
+    hang=0.03,
+)
+CALM = Temper(boot=(1.0, 5.0), end=(0.5, 5.0))
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """Stands for `kill -9`: nothing catches it, so nothing is cleaned up."""
+
+
+@dataclass
+class World:
+    """One seed's installation. `log` tells what happened, to read when a seed fails."""
+
+    seed: int
+    now: datetime = START
+    faulty: bool = True
+    killed_at: Counter[str] = field(default_factory=Counter)
+    log: list[str] = field(default_factory=list)
+    wakeups: list[UUID] = field(default_factory=list)
+    depth: int = 0
+    due_sweep: datetime = START
+    due_demand: datetime = START
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.cloud = FakeCloud(random.Random(self.seed + 1), WILD, nap=self.advance)
+        self.owner: User = make_owner()
+        self.workflows: list[Workflow] = [make_workflow(self.owner)]
+        self.deployments: list[UUID] = []
+
+    @property
+    def backend(self) -> str:
+        """The name that the cloud is registered under."""
+        return f"chaos{self.seed}"
+
+    def note(self, text: str) -> None:
+        self.log.append(f"{(self.now - START).total_seconds():9.2f} {'  ' * self.depth}{text}")
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def wake(self, pk: UUID, **_: Any) -> None:
+        """A hint: lost, doubled, or delivered."""
+        self.wakeups += [pk] * self.rng.choice([0, 1, 1, 1, 2])
+
+    # Faults at the boundaries of steps.
+
+    def boundary(self, name: str) -> None:
+        """Kill, stop, or cut off the worker that passes a boundary, by chance."""
+        if not self.faulty or self.depth > 2:
+            return
+        draw = self.rng.random()
+        if draw < 0.08:
+            self.killed_at[name] += 1
+            self.note(f"kill -9 at {name}")
+            raise Killed(name)
+        if draw < 0.105:
+            self.note(f"SIGSTOP at {name}, past the lease")
+            self.advance(LEASE.total_seconds() + 1)
+            self.work()
+            self.note(f"SIGCONT at {name}")
+        elif draw < 0.115:
+            self.note(f"PostgreSQL restarts at {name}")
+            cut_connection()
+
+    def act(self, what: str, action: Callable[[], Any]) -> None:
+        """Let a worker do something and meet its fate."""
+        self.depth += 1
+        try:
+            action()
+        except Killed:
+            pass
+        except (OperationalError, InterfaceError) as error:
+            self.note(f"{what}: {type(error).__name__}")
+            connection.close()
+        finally:
+            self.depth -= 1
+
+    def work(self) -> None:
+        """What beat hands out, and the hints, in any order."""
+        due: list[UUID] = []
+        self.act("beat", lambda: due.extend(take_due()))
+        due += self.wakeups
+        self.wakeups.clear()
+        self.rng.shuffle(due)
+        for pk in due:
+            self.act(f"reconcile {pk}", lambda pk=pk: reconcile(pk))  # type: ignore[misc]
+
+    def beat(self) -> None:
+        """The periodic tasks, each when its time has come."""
+        if self.now >= self.due_demand:
+            self.due_demand = self.now + timedelta(seconds=1)
+            self.act("demand", follow_demand)
+        if self.now >= self.due_sweep:
+            self.due_sweep = self.now + timedelta(seconds=10)
+            self.act("sweep", sweep_providers)
+            self.act("overdue", tell_overdue)
+        self.work()
+
+    # What users do.
+
+    def use(self) -> None:
+        """One thing that a user does; a refusal is an answer too."""
+        if not self.deployments or (len(self.deployments) < 4 and self.rng.random() < 0.4):
+            self.deploy()
+            return
+        pk = self.rng.choice(self.deployments)
+        wish, call = self.rng.choice(self.wishes(pk))
+        self.note(f"{wish} {pk}")
+        try:
+            call()
+        except SlipwayError as refusal:
+            self.note(f"refused: {refusal.code}")
+
+    def wishes(self, pk: UUID) -> list[tuple[str, Callable[[], Any]]]:
+        """What can be wished of a deployment."""
+        who: dict[str, Any] = {"actor": self.owner, "deployment_id": pk}
+        most = self.rng.randint(1, 3)
+        return [
+            ("update", lambda: update_deployment(**who)),
+            ("push and update", lambda: (push(self.rng.choice(self.workflows)), update_deployment(**who))),
+            ("resize", lambda: update_deployment(**who, size=self.rng.choice(SIZES))),
+            ("roll back", lambda: roll_back_deployment(**who)),
+            ("restart", lambda: restart_deployment(**who)),
+            ("pause", lambda: pause_deployment(**who)),
+            ("resume", lambda: resume_deployment(**who)),
+            ("resume", lambda: resume_deployment(**who)),
+            ("configure", lambda: configure_deployment(**who, min_replicas=self.rng.randint(1, most), max_replicas=most)),
+            ("call", lambda: valkey().sadd(WAKE, str(pk))),
+            ("delete", lambda: delete_deployment(**who)),
+        ]
+
+    def deploy(self) -> None:
+        flavour, size = self.rng.choice([("CLUSTER", "M"), ("SERVERLESS", "S")])
+        made = request_deployment(
+            actor=self.owner, workflow_id=self.workflows[0].pk, provider="AWS", region="FRANCE", flavour=flavour, size=size
+        )
+        Deployment.objects.filter(pk=made.pk).update(backend=self.backend, idle_seconds=60 if flavour == "SERVERLESS" else 0)
+        self.deployments.append(made.pk)
+        self.note(f"deploy {made.pk} {flavour}")
+
+    # The run.
+
+    def live(self, minutes: float) -> None:
+        """Let users, workers, the cloud and faults have their way."""
+        end = self.now + timedelta(minutes=minutes)
+        while self.now < end:
+            if self.rng.random() < 0.18:
+                self.use()
+            if self.rng.random() < 0.01:
+                self.note("Valkey is emptied")
+                valkey().flushdb()
+            self.beat()
+            self.advance(self.rng.uniform(0.2, 6.0))
+
+    def calm_down(self, minutes: float) -> None:
+        """No new wishes and no new faults: what is under way comes to its end."""
+        self.note("calm")
+        self.faulty = False
+        self.cloud.temper = CALM
+        end = self.now + timedelta(minutes=minutes)
+        while self.now < end:
+            self.beat()
+            self.advance(2.0 if self.under_way() else 30.0)
+
+    def under_way(self) -> bool:
+        """Tell whether something is looked at soon."""
+        return bool(Deployment.objects.filter(next_check_at__lte=self.now + timedelta(seconds=60)).exists())
+
+    def install(self, monkeypatch: Any, drivers: dict[str, Any]) -> None:
+        """Put clock, cloud, hints and boundaries in place."""
+        monkeypatch.setattr("controlplane.common.clock.now", lambda: self.now)
+        monkeypatch.setattr("django.utils.timezone.now", lambda: self.now)
+        monkeypatch.setattr("deployments.wakeups.send_wakeup", self.wake)
+        for module in ("demand", "sweep"):
+            monkeypatch.setattr(f"deployments.reconcile.{module}.send_wakeup", self.wake)
+        monkeypatch.setattr(checkpoints, "hook", self.boundary)
+        drivers.clear()
+        drivers[self.backend] = lambda: self.cloud
+
+
+def cut_connection() -> None:
+    """End this process's database session from outside, as a restart of PostgreSQL does."""
+    connection.ensure_connection()
+    pid = connection.connection.info.backend_pid
+    other = connections.create_connection("default")
+    try:
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    finally:
+        other.close()
