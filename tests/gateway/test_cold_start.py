@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from controlplane.common.ids import uuid7
 from tests.gateway.servers import (
     Caller,
     GatewayServer,
@@ -90,6 +91,25 @@ def test_a_pause_ends_them_as_nobodys_fault(caller: Caller, valkey: ValkeyServer
     failed = caller.results(run_id, slug=slug)
     assert (failed.status, failed.json["code"]) == (520, "deployment_paused")
     assert [(event["revision"], event["fault"]) for event in usage_events(valkey)[run_id]] == [("", "")]
+
+
+def test_a_held_run_that_the_runtime_refuses_is_its_callers_fault(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug = sleeping(valkey, "refused")
+    run_id = caller.run({"refuse": "no task 'blurr'"}, slug=slug).json["uuid"]
+    assert caller.ask("PUT", f"/{slug}/api/run", b"{").json["code"] == "invalid_json"
+    write_route(valkey, runtime, slug=slug)
+    failed = caller.results(run_id, slug=slug)
+    assert (failed.status, failed.json["message"]) == (520, "no task 'blurr'")
+    assert [(event["revision"], event["fault"]) for event in usage_events(valkey)[run_id]] == [("7", "")]
+
+
+def test_a_held_run_that_is_sent_again_is_the_same_run(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
+    slug, run_id = sleeping(valkey, "again"), str(uuid7())
+    assert [caller.run({"n": 1}, slug=slug, run_id=run_id).status for _ in range(2)] == [200, 200]
+    assert caller.run({"n": 2}, slug=slug, run_id=run_id).status == 409
+    write_route(valkey, runtime, slug=slug)
+    assert caller.results(run_id, slug=slug).status == 200
+    assert runtime.executions().count(run_id) == 1
 
 
 def test_the_workflow_is_known_while_the_deployment_sleeps(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:

@@ -133,6 +133,25 @@ def test_a_replica_that_leaves_ends_what_it_has_also_for_the_gateway_that_takes_
         stack.other_runtime.close()
 
 
+def test_a_replica_that_left_and_forgot_a_run_is_not_given_it_again(stack: Stack) -> None:
+    """At its address may be a runtime of somebody else by now."""
+    caller = stack.caller(stack.first)
+    run_id = caller.run({"hold": "a"}).json["uuid"]
+    stack.other_runtime.start()
+    try:
+        write_route(stack.valkey, stack.other_runtime)
+        until(lambda: caller.results(caller.run({}).json["uuid"]).status == 200 and stack.other_runtime.executions(), "the switch")
+        before = stack.runtime.executions()
+        stack.runtime.kill()
+        stack.runtime.start()
+        until(lambda: run_id in stack.other_runtime.executions(), "the new replica")
+        stack.other_runtime.release("a")
+        assert caller.results(run_id).status == 200
+        assert stack.runtime.executions() == before
+    finally:
+        stack.other_runtime.close()
+
+
 def test_a_full_replica_is_no_reason_to_refuse_while_another_has_room(stack: Stack) -> None:
     stack.other_runtime.start()
     try:
