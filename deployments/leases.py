@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import Case, DateTimeField, Value, When
 
 from controlplane.common import clock
 from deployments.errors import StaleLease
@@ -33,7 +32,7 @@ def claim(pk: UUID) -> Lease | None:
     now = clock.now()
     with transaction.atomic():
         rows = Deployment.objects.select_for_update(skip_locked=True, no_key=True).unleased(now)
-        if rows.filter(pk=pk).first() is None:
+        if not rows.filter(pk=pk).values_list("pk"):
             return None
         token = uuid4()
         Deployment.objects.filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE)
@@ -52,8 +51,9 @@ def renew(lease: Lease) -> None:
 
 def read_leased(pk: UUID, token: UUID) -> Deployment:
     """Return the row with what the steps need of its relations."""
-    rows = Deployment.objects.select_related("workflow__project", "wanted_version").filter(pk=pk, lease_token=token)
-    found: Deployment | None = rows.first()
+    # Documents of workflows are large, and most looks have no use for them.
+    rows = Deployment.objects.select_related("workflow__project", "wanted_version").defer("wanted_version__data")
+    found: Deployment | None = rows.filter(pk=pk, lease_token=token).first()
     if found is None:
         raise StaleLease(pk)
     return found
@@ -77,7 +77,7 @@ def guarded(lease: Lease) -> Iterator[None]:
         held = Deployment.objects.select_for_update(no_key=True).filter(
             pk=deployment.pk, status=deployment.status, lease_token=lease.token, lease_expires_at__gt=clock.now()
         )
-        if held.first() is None:
+        if not held.values_list("pk"):
             raise StaleLease(deployment.pk)
         yield
 
@@ -89,12 +89,9 @@ def release(lease: Lease, *, wait: float | None) -> float | None:
     """
     now = clock.now()
     deployment = lease.deployment
-    unmoved = {"generation": deployment.generation, "wanted_replicas": deployment.wanted_replicas}
-    then = Value(None if wait is None else now + timedelta(seconds=wait), output_field=DateTimeField(null=True))
-    Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token).update(
-        lease_token=None,
-        lease_expires_at=None,
-        next_check_at=Case(When(**unmoved, then=then), default=Value(now), output_field=DateTimeField(null=True)),
-    )
-    unchanged = Deployment.objects.filter(pk=deployment.pk, **unmoved).exists()
-    return wait if unchanged else 0.0
+    held = Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token)
+    unmoved = held.filter(generation=deployment.generation, wanted_replicas=deployment.wanted_replicas)
+    free = {"lease_token": None, "lease_expires_at": None}
+    if unmoved.update(**free, next_check_at=None if wait is None else now + timedelta(seconds=wait)):
+        return wait
+    return 0.0 if held.update(**free, next_check_at=now) else wait

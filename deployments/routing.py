@@ -49,7 +49,8 @@ def publish_route(pk: UUID) -> None:
 
     A Valkey that does not answer is no error here: the reconciler publishes again at its next look, and gateways ask PostgreSQL on a miss.
     """
-    deployment = Deployment.objects.filter(pk=pk).select_related("workflow__project", "wanted_version").first()
+    rows = Deployment.objects.select_related("workflow__project", "wanted_version").defer("wanted_version__data")
+    deployment = rows.filter(pk=pk).first()
     if deployment is None:
         return
     route = route_of(deployment)

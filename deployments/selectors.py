@@ -50,14 +50,16 @@ class Route:
 
 def route_for_slug(slug: str) -> Route | None:
     """Return the route of an endpoint, or None if there is no such endpoint (any more)."""
-    return route_of(Deployment.objects.filter(slug=slug).select_related("workflow__project", "wanted_version").first())
+    rows = Deployment.objects.select_related("workflow__project", "wanted_version").defer("wanted_version__data")
+    return route_of(rows.filter(slug=slug).first())
 
 
 def route_of(deployment: Deployment | None) -> Route | None:
     """Return a deployment's route; an endpoint that is being deleted has none."""
     if deployment is None or deployment.workflow is None or deployment.desired_state == DesiredState.DELETED:
         return None
-    serving = list(deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("version").order_by("revision", "ordinal"))
+    replicas = deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("version").defer("version__data")
+    serving = list(replicas.order_by("revision", "ordinal"))
     version = serving[0].version if serving else deployment.wanted_version
     size = serving[0].size if serving else deployment.size
     reason = RouteReason(deployment.reason_code, deployment.reason_detail) if deployment.reason_code else None

@@ -28,7 +28,7 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
     now = clock.now()
     code, detail = (reason.code, reason.detail) if reason else ("", "")
     fields = {"status": status, "status_since": now, "updated_at": now, "failed_attempts": 0, **changes}
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         held = Deployment.objects.filter(pk=deployment.pk, status=before, lease_token=lease.token, lease_expires_at__gt=now)
         if not held.update(reason_code=code, reason_detail=detail, **fields):
             raise StaleLease(deployment.pk)

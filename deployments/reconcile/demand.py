@@ -13,7 +13,8 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.db.models import F, Q, Sum
+from django.db.models import BooleanField, Case, DateTimeField, DurationField, ExpressionWrapper, F, Q, Sum, Value, When
+from django.db.models.functions import Coalesce, Greatest
 
 from controlplane.common import clock
 from controlplane.common.clock import milliseconds
@@ -50,7 +51,7 @@ def follow_demand() -> int:
     """One look at calls and limits; returns how many deployments are to change. Valkey away means: nothing is known, nothing changes."""
     try:
         woken = take_wakes()
-        elastic = list(scalable().filter(Q(pk__in=woken) | Q(wanted_replicas__gt=0)))
+        elastic = list(scalable(clock.now()).filter(Q(pk__in=woken | called_lately()) | Q(overdue=True)))
         loads = read_loads([deployment.pk for deployment in elastic])
     except redis.RedisError as error:
         logger.info("demand unknown: %s", error)
@@ -61,21 +62,47 @@ def follow_demand() -> int:
 def take_wakes() -> set[UUID]:
     """Take the deployments that runs wait for; gateways ask again each second, so one that is lost here comes back."""
     found: Any = valkey().spop(WAKE, WAKES_A_TICK)
-    woken = set()
-    for text in found or []:
-        try:
-            woken.add(UUID(text.decode()))
-        except ValueError:
-            logger.warning("%s holds %r, which is no id", WAKE, text[:60])
-    return woken
+    return set(filter(None, map(id_in, found or [])))
 
 
-def scalable() -> Any:
-    """Return the deployments whose number of replicas may change now, each with the workers of its serving replicas as `workers`."""
+def id_in(text: bytes) -> UUID | None:
+    """Return the id of a deployment, None for a text that is none."""
+    try:
+        return UUID(text.decode())
+    except ValueError:
+        logger.warning("%r is no id of a deployment", text[:60])
+        return None
+
+
+def called_lately() -> set[UUID]:
+    """Return the deployments that gateways have reported of so lately that their reports count."""
+    oldest = milliseconds(clock.now()) - REPORT_LIFE_MS
+    found: Any = valkey().zrangebyscore(ACTIVE, oldest, "+inf")
+    return set(filter(None, map(id_in, found)))
+
+
+def scalable(now: datetime) -> Any:
+    """Return the deployments whose number of replicas may change, each with the workers of its serving replicas as `workers`.
+
+    `overdue` are those that have more replicas than they must, for longer than they keep them uncalled, and those outside of their limits: they
+    are looked at though nobody calls. All others stay in the database, however many they are.
+    """
     rows = Deployment.objects.filter(status=Status.RUNNING, desired_state=DesiredState.RUNNING)
     flexible = Q(max_replicas__gt=1) | Q(min_replicas=0, idle_seconds__gt=0)
-    serving = Q(replicas__status=ReplicaStatus.SERVING)
-    return rows.filter(flexible).annotate(workers=Sum("replicas__workers", filter=serving), last_request_at=F("scaled_at"))
+    since = Greatest(F("status_since"), Coalesce(F("scaled_at"), F("status_since")))
+    kept = Case(
+        When(wanted_replicas=1, then=F("idle_seconds") * Value(timedelta(seconds=1))),
+        default=Value(SCALE_DOWN_AFTER),
+        output_field=DurationField(),
+    )
+    uncalled = Q(wanted_replicas__gt=F("min_replicas"), until__lte=now) & (Q(wanted_replicas__gt=1) | Q(min_replicas=0))
+    outside = Q(wanted_replicas__lt=F("min_replicas")) | Q(wanted_replicas__gt=F("max_replicas"))
+    return (
+        rows.filter(flexible)
+        .annotate(until=ExpressionWrapper(since + kept, output_field=DateTimeField()))
+        .annotate(overdue=Case(When(uncalled | outside, then=True), default=False, output_field=BooleanField()))
+        .annotate(workers=Sum("replicas__workers", filter=Q(replicas__status=ReplicaStatus.SERVING)))
+    )
 
 
 def read_loads(pks: list[UUID]) -> dict[UUID, Load]:
@@ -113,8 +140,10 @@ def settle(deployment: Deployment, load: Load, *, woken: bool) -> bool:
         return False
     rows = Deployment.objects.filter(pk=deployment.pk, wanted_replicas=present, status=Status.RUNNING)
     if needed == present:
-        if load.in_flight and now - since > NOTED_EACH:
-            rows.update(scaled_at=now)
+        needed_until = now if load.in_flight else load.last_request
+        # Of more than one replica the last request does not say whether all were needed.
+        if needed_until and needed_until - since > NOTED_EACH and (load.in_flight or present == 1):
+            rows.update(scaled_at=needed_until)
         return False
     changed = bool(rows.update(wanted_replicas=needed, scaled_at=now, next_check_at=now))
     if changed:

@@ -64,7 +64,7 @@ def bring_up(lease: Lease, bundle: Bundle, target: int, *, persistent: bool = Fa
 def own_replicas(lease: Lease) -> list[Replica]:
     """Return the living replicas of the wanted revision, those first that are to stay when there are too many: serving ones, then older ones."""
     deployment = lease.deployment
-    rows = deployment.replicas.filter(revision=deployment.revision, status__in=ALIVE).select_related("deployment")
+    rows = deployment.replicas.filter(revision=deployment.revision, status__in=ALIVE)
     return sorted(rows, key=lambda one: (one.status != ReplicaStatus.SERVING, one.ready_at is None, one.ordinal))
 
 
@@ -151,7 +151,7 @@ def note_ready(lease: Lease, replica: Replica, state: ReplicaState) -> None:
 def look_after(lease: Lease) -> float | None:
     """Look at every serving replica: follow those that moved, give up those that failed or are gone. Returns when to look again, if soon."""
     waits = []
-    for replica in lease.deployment.replicas.filter(status=ReplicaStatus.SERVING).select_related("deployment"):
+    for replica in lease.deployment.replicas.filter(status=ReplicaStatus.SERVING):
         extend(lease)
         try:
             state = look(replica)

@@ -1,0 +1,86 @@
+"""What rests costs nothing: what each second looks at, and what a look asks the database for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from controlplane.accounts.models import User
+from controlplane.common.clock import milliseconds
+from controlplane.common.valkey import valkey
+from deployments.models import Deployment
+from deployments.reconcile import demand
+from deployments.reconcile.loop import reconcile
+from tests.deployments.builders import deploy
+from tests.deployments.conftest import Clock
+from tests.fakes.provider import FakeProvider
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Settle = Callable[..., Deployment]
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The deployments whose load was read, in order."""
+    seen: list[UUID] = []
+    read = demand.read_loads
+
+    def note(pks: list[UUID]) -> dict[UUID, demand.Load]:
+        seen.extend(pks)
+        return read(pks)
+
+    monkeypatch.setattr(demand, "read_loads", note)
+    return seen
+
+
+@pytest.fixture
+def sleepy(owner: User, cloud: FakeProvider, settle: Settle) -> Deployment:
+    """A serverless deployment that runs and sleeps after a quarter of an hour."""
+    return settle(deploy(owner, flavour="SERVERLESS"))
+
+
+def test_what_rests_is_not_looked_at_each_second(sleepy: Deployment, moving_clock: Clock, looked_at: list[UUID]) -> None:
+    moving_clock.advance(800)
+    demand.follow_demand()
+    assert looked_at == []
+
+    moving_clock.advance(101)
+    demand.follow_demand()
+    assert looked_at == [sleepy.pk]
+
+
+def test_what_was_called_rests_again_until_its_idle_time_is_over(sleepy: Deployment, moving_clock: Clock, looked_at: list[UUID]) -> None:
+    moving_clock.advance(600)
+    valkey().zadd(demand.ACTIVE, {str(sleepy.pk): milliseconds(moving_clock.now)})
+    demand.follow_demand()
+    assert looked_at == [sleepy.pk]
+
+    moving_clock.advance(800)
+    assert demand.follow_demand() == 0
+    assert looked_at == [sleepy.pk]
+
+    moving_clock.advance(101)
+    assert demand.follow_demand() == 1
+
+
+def test_a_limit_that_is_changed_is_looked_at_though_nobody_calls(sleepy: Deployment, looked_at: list[UUID]) -> None:
+    Deployment.objects.filter(pk=sleepy.pk).update(min_replicas=2, max_replicas=3)
+    assert demand.follow_demand() == 1
+    sleepy.refresh_from_db()
+    assert sleepy.wanted_replicas == 2
+
+
+def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: User, cloud: FakeProvider, settle: Settle) -> None:
+    deployment = settle(deploy(owner, flavour="CLUSTER"))
+    with CaptureQueriesContext(
+        connection,
+    ) as asked:
+        reconcile(deployment.pk)
+    read = [query["sql"] for query in asked.captured_queries if query["sql"].startswith("SELECT")]
+    assert read
+    assert not [sql for sql in read if '"projects_workflowversion"."data"' in sql or '"deployments_bundle"."log"' in sql]
+    assert len(asked) < 25
