@@ -215,13 +215,14 @@ class TestDemand:
 
 def runs(deployment: Deployment, clock: Clock, *, good: int, bad: int) -> None:
     """Runs of the serving revision that ended now."""
-    assert deployment.workflow is not None
+    workflow = deployment.workflow
+    assert workflow is not None
     UsageEvent.objects.bulk_create(
         UsageEvent(
             run=uuid4(),
             deployment=deployment,
-            workflow_id=deployment.workflow_id,
-            project_id=deployment.workflow.project_id,
+            workflow_id=workflow.pk,
+            project_id=workflow.project_id,
             namespace_id=deployment.namespace_id,
             product="AWS CLUSTER M",
             state="FAILURE" if index < bad else "SUCCESS",
