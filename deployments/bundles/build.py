@@ -94,7 +94,7 @@ def build_bundle(version: WorkflowVersion, alive: Callable[[], None] = lambda: N
 def finish_failed(log: BuildLog, code: str, detail: str) -> None:
     """Record that nothing was built."""
     log.finish(digest="", size=0, algorithms=[], input_digest="", lock="", reason_code=code, reason_detail=detail)
-    show_to_waiting(log.bundle)
+    show_to_waiting(log.bundle, done=True)
 
 
 def record(version: WorkflowVersion, log: BuildLog, built: Built) -> None:
@@ -113,7 +113,7 @@ def record(version: WorkflowVersion, log: BuildLog, built: Built) -> None:
             reason_detail="",
         )
         record_uses(version=version, found=[one.package for one in built.taken])
-    show_to_waiting(log.bundle)
+    show_to_waiting(log.bundle, done=True)
 
 
 def build(version: WorkflowVersion, log: BuildLog) -> Built:
@@ -128,16 +128,19 @@ def build(version: WorkflowVersion, log: BuildLog) -> Built:
         sources = [Source(archive), *(Source(stack.enter_context(open_package(one, stack)), one.name) for one in taken)]
         wanted = missing_packages(sources, base, environment, log.note)
         workflow = named_workflow(archive, version)
-        folder, cache = stack.enter_context(workshop()) if wanted else (Path(), Path())
-        installer = Installer(base, environment.packages if environment else {}, folder, cache, log.note, log.tick)
-        lock = installer.resolve(wanted) if wanted else ""
+        installer = (
+            Installer(base, environment.packages if environment else {}, *stack.enter_context(workshop()), log.note, log.tick)
+            if wanted
+            else None
+        )
+        lock = installer.resolve(wanted) if installer else ""
         name = input_name(archive_digest, workflow, taken, base, lock)
         found = same_input(name)
         if found:
             log.note(f"The same has been built before: bundle {found.digest[:12]}")
             digest, size = found.digest, found.size
         else:
-            added = installed_files(installer, lock, wanted) if lock else {}
+            added = installed_files(installer, lock, wanted) if installer and lock else {}
             layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
             digest, size = write_layer(sources, layer, workflow, added=added, tick=log.tick)
             store(layer, digest, size, log.note)

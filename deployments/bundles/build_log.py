@@ -17,6 +17,7 @@ from deployments.errors import BuildDelayed
 from deployments.logs import NewLine, append_lines
 from deployments.models import BuildListener, Bundle, Deployment
 from deployments.states import Status
+from deployments.wakeups import wake_on_commit
 
 BATCH_SECONDS = 0.25
 # A worker that is silent for so long is taken for dead: another one may begin. Shorter than the lease of a deployment.
@@ -104,11 +105,13 @@ def begin_build(version: WorkflowVersion, alive: Callable[[], None] = lambda: No
     return BuildLog(bundle, version, again=again, alive=alive)
 
 
-def show_to_waiting(bundle: Bundle) -> None:
-    """Bring the logs of all deployments up to date that wait for this build."""
+def show_to_waiting(bundle: Bundle, *, done: bool = False) -> None:
+    """Bring the logs of all deployments up to date that wait for this build; when it is done, have them looked at."""
     waiting = Deployment.objects.filter(wanted_version=bundle.version_id, status__in=[Status.BUILDING, Status.UPDATING])
     for pk in waiting.order_by("pk").values_list("pk", flat=True):
         show_build_log(pk, bundle)
+        if done:
+            wake_on_commit(pk)
 
 
 def show_build_log(deployment_id: UUID, bundle: Bundle) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from uv import find_uv_bin
 
@@ -87,15 +88,8 @@ def run_installer(
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
     environment |= {name: os.environ[name] for name in HANDED_ON if name in os.environ} | dict(secrets or {})
     command = [find_uv_bin(), *arguments, "--no-config", "--no-python-downloads", "--cache-dir", str(cache)]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
     try:
         return read_all(process, seconds, on_line, tick)
     finally:

@@ -140,7 +140,9 @@ def test_a_plugin_with_requirements_needs_the_environment_of_the_engine(owner: U
         build_bundle(push(make_workflow(owner), PLUGIN))
 
 
-def test_the_log_is_read_by_who_waits_while_it_is_written_and_by_all_exactly_once(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_read_by_who_waits_while_it_is_written_and_by_all_exactly_once(
+    owner: User, monkeypatch: pytest.MonkeyPatch, no_wakeups: list[object]
+) -> None:
     version = push(make_workflow(owner), PLUGIN)
     early, other = waiting(owner, version), deploy(owner)
     monkeypatch.setattr(build_log, "BATCH_SECONDS", 0.0)
@@ -151,7 +153,9 @@ def test_the_log_is_read_by_who_waits_while_it_is_written_and_by_all_exactly_onc
         return write_layer(*arguments, **options)
 
     monkeypatch.setattr(build, "write_layer", look)
+    no_wakeups.clear()
     bundle = build_bundle(version)
+    assert no_wakeups == [early.pk]
     late = waiting(owner, version)
     for _ in range(2):
         show_build_log(late.pk, bundle)
