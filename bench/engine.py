@@ -60,7 +60,7 @@ def starting_figures(engine: Engine, cloud: Any, count: int) -> list[Figure]:
         calls = ", ".join(f"{number / count:.1f} {name}" for name, number in sorted(cloud.take_counts().items()))
         remark = f"{share}median {statistics.median(seconds):.1f}; each took {cpu:.0f} ms of a core; calls: {calls}"
         figures.append(Figure(f"engine: {count} deployments to RUNNING, {what}", seconds[-1], "s", goal, remark))
-        rows.delete_all()
+        rows.forget_all(cloud)
     return figures
 
 
@@ -76,7 +76,7 @@ def resting_figures(engine: Engine, cloud: Any, count: int) -> list[Figure]:
         share = share_of_a_core(engine)
         remark = f"{share:.2f} % with them, {idle:.2f} % with none"
         figures.append(Figure(f"engine: {count} {flavour} deployments at rest, of a core", max(share - idle, 0.0), "%", IDLE_GOAL, remark))
-        rows.delete_all()
+        rows.forget_all(cloud)
     return figures
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bench.slow_cloud import provider_at
+from bench.slow_cloud import CloudClient
 from controlplane.celery import app
 from deployments.providers import registry
 from deployments.providers.base import Provider
@@ -14,7 +14,7 @@ __all__ = ["app"]
 
 def slow_cloud() -> Provider:
     """Connect at the first call: Celery loads this module in beat too."""
-    return provider_at(os.environ["BENCH_CLOUD"], logs=os.environ.get("BENCH_LOGS") == "1")
+    return CloudClient(os.environ["BENCH_CLOUD"])
 
 
 registry.DRIVERS["local"] = slow_cloud

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from django.db import OperationalError
+
 from controlplane.accounts.models import User
 from controlplane.common import clock
 from controlplane.projects.models import Workflow
@@ -17,7 +19,7 @@ from deployments.reconcile.steps import AT_REST_SECONDS
 from deployments.states import ReplicaStatus, Status
 from tests.deployments.builders import deploy, make_owner, make_workflow
 
-__all__ = ["at_rest", "delete_all", "make_owner", "make_workflow", "run_all"]
+__all__ = ["at_rest", "forget_all", "make_owner", "make_workflow", "run_all"]
 
 DIGEST = "0" * 64
 
@@ -44,9 +46,15 @@ def states() -> dict[str, int]:
     return found
 
 
-def delete_all() -> None:
-    """Forget every deployment; what the cloud still has of them is ended there."""
-    Deployment.objects.all().delete()
+def forget_all(cloud: Any) -> None:
+    """Remove every deployment without a word, here and in the cloud; workers may have one of them in hand just now."""
+    while Deployment.objects.exists():
+        try:
+            Deployment.objects.update(next_check_at=None)
+            Deployment.objects.all().delete()
+        except OperationalError:
+            time.sleep(0.5)
+    cloud.forget()
 
 
 def at_rest(owner: User, count: int, flavour: str, cloud: Any) -> None:

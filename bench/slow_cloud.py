@@ -14,7 +14,7 @@ from multiprocessing.managers import BaseManager
 from typing import Any
 
 from controlplane.common import clock
-from deployments.providers.base import LogChunk, Provider, ReplicaSpec, ReplicaState
+from deployments.providers.base import LogChunk, ReplicaSpec, ReplicaState
 from tests.fakes.cloud import FakeCloud, Machine, Temper
 
 CALL_SECONDS = (0.02, 0.08)
@@ -37,8 +37,15 @@ class SlowCloud:
             self.counts[name] = self.counts.get(name, 0) + 1
             seconds = self.cloud.rng.uniform(*CALL_SECONDS)
         time.sleep(seconds)
+        if name == "log_positions":
+            return self.log_positions()
         with self.lock:
             return getattr(self.cloud, name)(*arguments, **named)
+
+    def log_positions(self) -> dict[str, str]:
+        """Return where the log of each machine ends: nobody prints here."""
+        with self.lock:
+            return dict.fromkeys(self.cloud.machines, "")
 
     def adopt(self, specs: list[ReplicaSpec]) -> None:
         """Have these machines, ready for an hour, without a word."""
@@ -47,6 +54,11 @@ class SlowCloud:
         with self.lock:
             for spec in specs:
                 self.cloud.machines[spec.name] = Machine(spec, made_at=then, visible_at=then, ready_at=then)
+
+    def forget(self) -> None:
+        """Have no machine any more."""
+        with self.lock:
+            self.cloud.machines.clear()
 
     def take_counts(self) -> dict[str, int]:
         """Return how often each call came since this was asked last."""
@@ -67,7 +79,7 @@ class CloudServer(BaseManager):
     """Serves the cloud; each thread of a client has a connection."""
 
 
-CloudServer.register("cloud", callable=the_cloud, exposed=("call", "adopt", "take_counts"))
+CloudServer.register("cloud", callable=the_cloud, exposed=("call", "adopt", "forget", "take_counts"))
 
 
 def connect(socket: str) -> Any:
@@ -101,18 +113,16 @@ class CloudClient:
         states: list[ReplicaState] = self.cloud.call("list_replicas")
         return states
 
-
-class CloudClientWithLogs(CloudClient):
-    """The same, with the ability to hand out what replicas printed."""
-
     def read_logs(self, name: str, cursor: str, *, limit: int) -> LogChunk:
         chunk: LogChunk = self.cloud.call("read_logs", name, cursor, limit=limit)
         return chunk
 
+    def log_positions(self) -> dict[str, str]:
+        positions: dict[str, str] = self.cloud.call("log_positions")
+        return positions
 
-def provider_at(socket: str, *, logs: bool) -> Provider:
-    """Return a client for one process."""
-    return CloudClientWithLogs(socket) if logs else CloudClient(socket)
+    def drop_logs(self, name: str) -> None:
+        """There is none."""
 
 
 def main(socket: str) -> None:
