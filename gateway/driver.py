@@ -91,10 +91,7 @@ class Driver:
         except TimeoutError:
             return False
         except ReplyTooLarge:
-            limit = self._settings.max_reply // 2**20
-            return failure(
-                "result_too_large", f"The results are larger than {limit} MB. Ask for fewer outputs, or save them to the storage."
-            )
+            return self._too_large()
         if reply.status == 404 and run.left and run.body:
             self._lanes.avoid(run, replica, full=True)
             return False
@@ -105,6 +102,10 @@ class Driver:
             self._lanes.note_pace(run, outcome.duration_ms)
             return replace(outcome, kept_at=replica.address)
         return self._judge(run, replica, reply, trouble)
+
+    def _too_large(self) -> Outcome:
+        limit = self._settings.max_reply // 2**20
+        return failure("result_too_large", f"The results are larger than {limit} MB. Ask for fewer outputs, or save them to the storage.")
 
     def _judge(self, run: Run, replica: Replica, reply: Reply, trouble: _Trouble) -> Outcome | bool:
         refused = read_refusal(reply)
