@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ LINE_BYTES = 64 * 1024
 OBJECT_BYTES = 1024 * 1024
 READ_BYTES = 1024 * 1024
 KEPT_SECONDS = 7 * 24 * 3600
+CRASHES = (b"Fatal Python error", b"Segmentation fault", b"Traceback (most recent call last)")
 LOST = "Lines may be missing here: more was written than there was room for, before it could be fetched."
 
 
@@ -50,12 +52,13 @@ class LogWriter:
         self.write([entry(level, message)])
 
     def feed(self, data: bytes) -> None:
-        """Take what the runtime printed, in whatever pieces it comes; every line becomes a JSON object."""
+        """Take what the runtime printed, in whatever pieces it comes; all of it becomes lines of JSON."""
         *lines, self.pending = (self.pending + data).split(b"\n")
+        entries = list(as_entries(lines))
         if len(self.pending) > room_for(self.pending):
             *pieces, self.pending = pieces_of(self.pending)
-            lines += pieces
-        self.write([line for text in lines if text.strip() for line in as_json(text)])
+            entries += map(wrapped, pieces)
+        self.write(entries)
 
     def end(self) -> None:
         """Write a last line that had no newline."""
@@ -115,26 +118,25 @@ def entry(level: str, message: str) -> bytes:
     return json.dumps({"ts": time.time_ns() // 1_000_000, "level": level, "message": message}, ensure_ascii=False).encode()
 
 
-def as_json(line: bytes) -> Iterator[bytes]:
-    """Yield the line if it is one of the runtime's, else wrapped: what the interpreter prints before the runtime speaks, or when it crashes."""
-    if len(line) <= OBJECT_BYTES and is_object(line):
-        yield line
-        return
-    for piece in pieces_of(line):
-        yield entry(level_of(piece), piece.decode("utf-8", "replace").rstrip())
+def as_entries(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the runtime's own lines as they are. What else came at a time is wrapped together: the stack of a crash is one entry, a flood is few."""
+    for own, group in groupby((line for line in lines if line.strip()), key=is_object):
+        together = list(group)
+        yield from together if own else map(wrapped, pieces_of(b"\n".join(together)))
+
+
+def wrapped(text: bytes) -> bytes:
+    """Return an entry for what the interpreter prints before the runtime speaks, or when it crashes."""
+    return entry("ERROR" if any(mark in text for mark in CRASHES) else "WARNING", text.decode("utf-8", "replace").rstrip())
 
 
 def is_object(line: bytes) -> bool:
     """Tell whether a line has the form of the runtime's."""
     try:
-        return line.startswith(b"{") and {"ts", "level", "message"} <= json.loads(line).keys()
+        fits = line.startswith(b"{") and len(line) <= OBJECT_BYTES
+        return fits and {"ts", "level", "message"} <= json.loads(line).keys()
     except (ValueError, RecursionError):
         return False
-
-
-def level_of(line: bytes) -> str:
-    """Return the level of a foreign line: a crash of the interpreter, or of native code in it, is an error."""
-    return "ERROR" if line.startswith((b"Fatal Python error", b"Segmentation fault", b"Traceback (most recent call last)")) else "WARNING"
 
 
 def read(folder: Path, name: str, cursor: str, *, limit: int) -> dict[str, Any]:
