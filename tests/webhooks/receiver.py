@@ -39,6 +39,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         """Answer."""
+        self.server.last_status = status
         self.send_response(status)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
@@ -60,6 +61,7 @@ class Receiver(ThreadingHTTPServer):
         self.received: list[Received] = []
         self.reply: Reply = answers(200)
         self.released = threading.Event()
+        self.last_status = 0
         self._arrived = threading.Condition()
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
 
