@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +35,9 @@ TURN = "sw:tail"
 TURN_MS = 10_000
 # A clock may go wrong by this much; later times are the writer's invention.
 AHEAD_MS = 60_000
+# By provider and replica, the position at which this process has seen that everything was read. Cursors only move on, so what has not moved
+# since then needs no look: at rest a tick is one call and one small query, however many replicas there are.
+READ_TO: dict[str, dict[str, str]] = {}
 NEEDED = ("name", "backend", "status", "deployment_id", "log_cursor", "created_at")
 
 
@@ -49,19 +51,18 @@ def tail_logs() -> int:
         return 0
     try:
         tell_skipped()
-        replicas = Replica.objects.filter(log_complete=False).only(*NEEDED).order_by("backend", "created_at")
-        return sum(tail_backend(backend, list(found)) for backend, found in groupby(replicas, key=lambda replica: str(replica.backend)))
+        return sum(map(tail_backend, Replica.objects.filter(log_complete=False).values_list("backend", flat=True).distinct()))
     finally:
         end_turn(turn)
 
 
-def tail_backend(backend: str, replicas: list[Replica]) -> int:
+def tail_backend(backend: str) -> int:
     """Fetch from one provider: round by round a chunk of each replica that has something new, so that none waits for a chatty one."""
     reader = provider(backend)
     if not isinstance(reader, LogReader):
         return 0
     try:
-        behind = those_behind(reader, replicas)
+        behind = those_behind(reader, backend)
     except ProviderError as error:
         logger.info("logs of %s: %s", backend, error)
         return 0
@@ -79,21 +80,28 @@ def tail_backend(backend: str, replicas: list[Replica]) -> int:
     return total
 
 
-def those_behind(reader: LogReader, replicas: list[Replica]) -> list[Replica]:
+def those_behind(reader: LogReader, backend: str) -> list[Replica]:
     """Return the replicas with something to fetch: in one call where the provider tells positions, all of them where it does not.
 
     One that is gone and read to its end is done with: its provider may forget what it printed. Each second another one is the first, so that
     each has its turn even when there is too much for one tick.
     """
+    rows = Replica.objects.filter(log_complete=False, backend=backend).only(*NEEDED).order_by("created_at")
     if not isinstance(reader, LogPositions):
-        return replicas
+        return list(rows)
+    # Known before the positions are: what a replica printed before it was gone is then surely in its position.
+    gone = set(rows.filter(status=ReplicaStatus.TERMINATED).values_list("name", flat=True))
     positions = reader.log_positions()
+    read = READ_TO.get(backend, {})
+    moved = {name for name, position in positions.items() if read.get(name) != position}
     behind = []
-    for replica in replicas:
+    for replica in rows.filter(name__in=moved | gone) if moved | gone else ():
         if positions.get(replica.name, replica.log_cursor) != replica.log_cursor:
             behind.append(replica)
-        elif replica.status == ReplicaStatus.TERMINATED:
+        elif replica.name in gone:
             complete(replica)
+    late = {replica.name for replica in behind}
+    READ_TO[backend] = {name: position for name, position in positions.items() if name not in late}
     first = int(time.monotonic()) % len(behind) if behind else 0
     return behind[first:] + behind[:first]
 

@@ -28,6 +28,7 @@ GRACE = timedelta(minutes=10)
 OVERDUE_AFTER = timedelta(minutes=30)
 # Names of this product's replicas; a provider lists only those that carry this installation's tags.
 OURS = re.compile(r"d[0-9a-f]{32}-[gr][0-9]+(-[0-9]+)?")
+COMPARED = ("name", "deployment_id", "status", "address", "workers", "missing_since")
 UNDER_WAY = (Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING, Status.DELETING)
 
 
@@ -45,7 +46,8 @@ def sweep_providers() -> Seen:
     seen = Seen()
     for backend in backends():
         # Read first: a replica that is recorded after this is not taken for an orphan, for its row is looked up again.
-        rows = {row.name: row for row in Replica.objects.filter(backend=backend).exclude(status=ReplicaStatus.TERMINATED)}
+        living = Replica.objects.filter(backend=backend).exclude(status=ReplicaStatus.TERMINATED)
+        rows = {row.name: row for row in living.only(*COMPARED)}
         try:
             listed = {state.name: state for state in provider(backend).list_replicas()}
         except ProviderError as error:

@@ -12,7 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from controlplane.accounts.models import User
 from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
-from deployments.models import Deployment
+from deployments.logs_tail import READ_TO, tail_logs
+from deployments.models import Deployment, LogLine
+from deployments.providers import registry
+from deployments.providers.base import LogChunk, ProviderUnavailable
 from deployments.reconcile import demand
 from deployments.reconcile.loop import reconcile
 from tests.deployments.builders import deploy
@@ -84,3 +87,39 @@ def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: 
     assert read
     assert not [sql for sql in read if '"projects_workflowversion"."data"' in sql or '"deployments_bundle"."log"' in sql]
     assert len(asked) < 25
+
+
+class TellsPositions(FakeProvider):
+    """Tells how far the logs reach; reading them fails while `deaf`."""
+
+    deaf = False
+
+    def log_positions(self) -> dict[str, str]:
+        return {name: str(len(lines)) for name, lines in self.printed.items()}
+
+    def drop_logs(self, name: str) -> None:
+        self.printed.pop(name, None)
+
+    def read_logs(self, name: str, cursor: str, *, limit: int) -> LogChunk:
+        if self.deaf:
+            raise ProviderUnavailable("No answer.")
+        return super().read_logs(name, cursor, limit=limit)
+
+
+def test_logs_that_have_not_grown_are_not_compared_again_and_none_is_missed(
+    owner: User, cloud: FakeProvider, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chatty = TellsPositions()
+    monkeypatch.setitem(registry.DRIVERS, "local", lambda: chatty)
+    registry.provider.cache_clear()
+    name = settle(deploy(owner, flavour="CLUSTER")).replicas.get().name
+    chatty.printed[name] = ["one"]
+    assert [tail_logs(), tail_logs()] == [1, 0]
+    assert READ_TO["local"] == {name: "1"}
+
+    chatty.printed[name].append("two")
+    chatty.deaf = True
+    assert tail_logs() == 0
+    chatty.deaf = False
+    assert [tail_logs(), tail_logs()] == [1, 0]
+    assert LogLine.objects.filter(source="run").count() == 2
