@@ -30,6 +30,7 @@ from deployments.providers.base import LogChunk, ProviderUnavailable
 from deployments.providers.local import logfile
 from deployments.providers.local.logfile import LINE_BYTES, LOST, LogWriter, drop, mend, positions, read
 from deployments.services import delete_deployment
+from deployments.states import ReplicaStatus
 from tests.deployments.builders import deploy
 from tests.deployments.conftest import Clock
 from tests.deployments.test_local_removal import replica_in
@@ -120,6 +121,28 @@ def test_the_log_of_a_replica_that_is_gone_is_removed_when_it_was_read_to_its_en
 
     assert (messages(running), telling.dropped) == (["the end"], telling.created)
     assert Replica.objects.get().log_complete
+
+
+def test_last_words_that_come_while_positions_are_asked_for_are_fetched(
+    running: Deployment, telling: TellingProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = telling.created
+    telling.printed[name] = [line("first")]
+    tail_logs()
+
+    def end_meanwhile() -> dict[str, str]:
+        found = {name: str(len(telling.printed[name]))}
+        telling.printed[name].append(line("last words"))
+        Replica.objects.update(status=ReplicaStatus.TERMINATED)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(telling, "log_positions", end_meanwhile)
+        tail_logs()
+    for _ in range(2):
+        tail_logs()
+
+    assert (messages(running), telling.dropped) == (["first", "last words"], [name])
 
 
 def test_a_log_that_cannot_be_removed_yet_is_no_fault(
