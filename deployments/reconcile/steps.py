@@ -66,11 +66,20 @@ def scaling(lease: Lease) -> Outcome:
     progress = fleet.bring_up(lease, bundle, target(deployment), persistent=served)
     if progress.ready:
         # One is enough to serve; the others follow.
-        return take_over(lease, progress.ready)
+        outcome = take_over(lease, progress.ready)
+        return Wait(AT_REST_SECONDS) if is_whole(lease, progress) else outcome
     if progress.failure is not None and not progress.waits:
         return settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
     return soonest(progress.wait, leave)
+
+
+def is_whole(lease: Lease, progress: fleet.Progress) -> bool:
+    """Tell whether all that is wanted serves since just now and nothing leaves, so that another look would find nothing to do."""
+    deployment = lease.deployment
+    if deployment.status != Status.RUNNING or progress.waits or progress.failure is not None:
+        return False
+    return len(progress.ready) == target(deployment) and leaving.retire(lease) is None
 
 
 def running(lease: Lease) -> Outcome:

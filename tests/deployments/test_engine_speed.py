@@ -123,3 +123,14 @@ def test_logs_that_have_not_grown_are_not_compared_again_and_none_is_missed(
     chatty.deaf = False
     assert [tail_logs(), tail_logs()] == [1, 0]
     assert LogLine.objects.filter(source="run").count() == 2
+
+
+def test_a_new_deployment_rests_as_soon_as_it_runs(
+    owner: User, cloud: FakeProvider, settle: Settle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    monkeypatch.setattr(FakeProvider, "get_replica", lambda self, name: looks.append(name))
+    deployment = settle(deploy(owner, flavour="CLUSTER"))
+    assert (deployment.status, looks) == ("RUNNING", [])
+    assert deployment.next_check_at is not None
+    assert deployment.lease_token is None
