@@ -13,9 +13,10 @@ from rest_framework.response import Response
 
 from controlplane.accounts.api.actors import actor_of
 from controlplane.api.pagination import paged
-from controlplane.api.schema import page_of
+from controlplane.api.schema import page_example, page_of
 from controlplane.api.views import WorkspaceView, no_content, validated
 from controlplane.workspaces.permissions import Permission
+from deployments.api import examples
 from deployments.api.control_serializers import (
     HistoryOutput,
     ReplicaOutput,
@@ -53,6 +54,7 @@ class DeploymentPause(DeploymentAction):
         description="The endpoint answers 503 from now on; runs in hand end. Pausing a paused one is no error.",
         request=None,
         responses={202: DeploymentOutput},
+        examples=[OpenApiExample("Paused", examples.PAUSED, response_only=True, status_codes=["202"])],
     )
     def post(self, request: Request, deployment_id: UUID) -> Response:
         """Pause."""
@@ -69,6 +71,7 @@ class DeploymentResume(DeploymentAction):
         description="Brings back what was wanted when it was paused, on the same URL.",
         request=None,
         responses={202: DeploymentOutput},
+        examples=[OpenApiExample("Running", examples.DEPLOYMENT, response_only=True, status_codes=["202"])],
     )
     def post(self, request: Request, deployment_id: UUID) -> Response:
         """Resume."""
@@ -86,6 +89,7 @@ class DeploymentRestart(DeploymentAction):
         "tries again.",
         request=None,
         responses={202: DeploymentOutput},
+        examples=[OpenApiExample("Running", examples.DEPLOYMENT, response_only=True, status_codes=["202"])],
     )
     def post(self, request: Request, deployment_id: UUID) -> Response:
         """Restart."""
@@ -120,7 +124,7 @@ class DeploymentRevisions(WorkspaceView):
 
     permissions = {"GET": Permission.DEPLOYMENT_READ}
 
-    @extend_schema(summary="List revisions of a deployment", responses=page_of(RevisionOutput))
+    @extend_schema(summary="List revisions of a deployment", responses=page_of(RevisionOutput), examples=[page_example(examples.REVISION)])
     def get(self, request: Request, deployment_id: UUID) -> Response:
         """List revisions."""
         rows = Revision.objects.filter(deployment=readable(request, deployment_id)).select_related("created_by", "deployment")
@@ -133,7 +137,10 @@ class DeploymentReplicas(WorkspaceView):
     permissions = {"GET": Permission.DEPLOYMENT_READ}
 
     @extend_schema(
-        summary="List replicas of a deployment", description="Newest first, ended ones included.", responses=page_of(ReplicaOutput)
+        summary="List replicas of a deployment",
+        description="Newest first, ended ones included.",
+        responses=page_of(ReplicaOutput),
+        examples=[page_example(examples.REPLICA)],
     )
     def get(self, request: Request, deployment_id: UUID) -> Response:
         """List replicas."""
@@ -146,7 +153,9 @@ class DeploymentHistory(WorkspaceView):
 
     permissions = {"GET": Permission.DEPLOYMENT_READ}
 
-    @extend_schema(summary="List status changes of a deployment", responses=page_of(HistoryOutput))
+    @extend_schema(
+        summary="List status changes of a deployment", responses=page_of(HistoryOutput), examples=[page_example(examples.HISTORY)]
+    )
     def get(self, request: Request, deployment_id: UUID) -> Response:
         """List changes."""
         rows = StatusChange.objects.filter(deployment=readable(request, deployment_id))
@@ -158,7 +167,7 @@ class DeploymentSchedules(WorkspaceView):
 
     permissions = {"GET": Permission.DEPLOYMENT_READ, "POST": Permission.DEPLOYMENT_EDIT}
 
-    @extend_schema(summary="List schedules of a deployment", responses=page_of(ScheduleOutput))
+    @extend_schema(summary="List schedules of a deployment", responses=page_of(ScheduleOutput), examples=[page_example(examples.SCHEDULE)])
     def get(self, request: Request, deployment_id: UUID) -> Response:
         """List schedules."""
         rows = Schedule.objects.filter(deployment=readable(request, deployment_id)).select_related("created_by")

@@ -24,6 +24,7 @@ DEPLOYMENT: dict[str, Any] = {
     "isolation": {"sandbox": "bubblewrap", "user": "own", "limits": "cgroup-v2"},
     "paused": False,
     "replicas": {"serving": 1, "min_replicas": 1, "max_replicas": 1, "idle_seconds": 0, "asleep": False},
+    "base": {"name": "ikomia-0.16.1-python-3.11", "note": ""},
     "auto_rollback": True,
     "expires_at": None,
     "created_at": "2026-03-02T09:00:00Z",
@@ -74,3 +75,57 @@ USAGE: list[dict[str, Any]] = [
         "micro_credits": 820,
     }
 ]
+
+PAUSED: dict[str, Any] = {
+    **DEPLOYMENT,
+    "status": "PAUSED",
+    "isolation": {},
+    "paused": True,
+    "replicas": {"serving": 0, "min_replicas": 1, "max_replicas": 1, "idle_seconds": 0, "asleep": False},
+    "reason": {"code": "", "detail": "Nothing runs and nothing is charged; the URL stays.", "next": "Resume it to serve again."},
+}
+REVISION: dict[str, Any] = {
+    "number": 2,
+    "kind": "UPDATE",
+    "tag": "v2",
+    "size": "M",
+    "digest": "3b5d5c3712955042212316173ccf37be800a6b8d4f1a2d1b5f0a1e2c3d4b5a69",
+    "state": "SERVED",
+    "serving": True,
+    "created_by": "ada",
+    "note": "",
+    "reason_code": "",
+    "reason_detail": "",
+    "created_at": "2026-03-02T09:00:00Z",
+    "served_at": "2026-03-02T09:00:02.100000Z",
+}
+REPLICA: dict[str, Any] = {
+    "name": "d0198b2d05a7c7c119a536f0e2b9d4c21-r2-1",
+    "revision": 2,
+    "size": "M",
+    "status": "SERVING",
+    "workers": 4,
+    "isolation": {"sandbox": "bubblewrap", "user": "own", "limits": "cgroup-v2"},
+    "failure": "",
+    "created_at": "2026-03-02T09:00:00.500000Z",
+    "ready_at": "2026-03-02T09:00:02Z",
+    "terminated_at": None,
+}
+HISTORY: dict[str, Any] = {
+    "before": "UPDATING",
+    "after": "RUNNING",
+    "reason_code": "START_FAILED",
+    "reason_detail": "No module named 'hull'",
+    "next": "Read the logs of the deployment, correct the workflow or its plugins, push again, then update.",
+    "created_at": "2026-03-02T09:10:00Z",
+}
+SCHEDULE: dict[str, Any] = {
+    "url": f"{ORIGIN}/schedules/0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c22/",
+    "action": "PAUSE",
+    "cron": "0 19 * * 1-5",
+    "time_zone": "Europe/Paris",
+    "next_at": "2026-03-02T18:00:00Z",
+    "last_at": None,
+    "created_by": "ada",
+    "created_at": "2026-03-02T09:00:00Z",
+}

@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from controlplane.api.fields import UrlField
-from deployments.models import Deployment
+from deployments.models import Bundle, Deployment
 from deployments.offers import FLAVOURS, PROVIDER_ALIASES, PROVIDERS, REGIONS, SIZES
 from deployments.selectors import serving_replica
 from deployments.states import MEANINGS, SERVING_STATUSES, DesiredState, ReplicaStatus, Status, next_step
@@ -88,6 +88,15 @@ class ReplicasOutput(serializers.Serializer[Any]):
     asleep = serializers.BooleanField(help_text="Nobody called for `idle_seconds`; the next call starts a replica and waits for it.")
 
 
+class BaseOutput(serializers.Serializer[Any]):
+    """The runtime that the wanted version was built for; empty before it is built."""
+
+    name = serializers.CharField(allow_blank=True)
+    note = serializers.CharField(
+        allow_blank=True, help_text="Not empty where it is not exactly what the workflow names, but the nearest that fits."
+    )
+
+
 class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     """A deployment. `tag` and `size` are what is wanted; while it is UPDATING the former ones still serve."""
 
@@ -102,6 +111,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     isolation = serializers.SerializerMethodField()
     paused = serializers.SerializerMethodField(help_text="It is to be paused, or is.")
     replicas = serializers.SerializerMethodField()
+    base = serializers.SerializerMethodField()
 
     class Meta:
         model = Deployment
@@ -124,6 +134,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
             "isolation",
             "paused",
             "replicas",
+            "base",
             "auto_rollback",
             "expires_at",
             "created_at",
@@ -140,6 +151,12 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
         status = Status(deployment.status)
         detail = deployment.reason_detail or MEANINGS[status][0]
         return {"code": deployment.reason_code, "detail": detail, "next": next_step(deployment.reason_code, status)}
+
+    @extend_schema_field(BaseOutput)
+    def get_base(self, deployment: Deployment) -> dict[str, str]:
+        """Tell what the wanted version was built for."""
+        built = Bundle.objects.filter(version=deployment.wanted_version_id).exclude(digest="").only("base", "base_note").first()
+        return {"name": built.base, "note": built.base_note} if built else {"name": "", "note": ""}
 
     def get_paused(self, deployment: Deployment) -> bool:
         """Tell the wish, which the status follows."""
