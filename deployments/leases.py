@@ -27,11 +27,16 @@ class Lease:
     until: datetime
 
 
-def claim(pk: UUID) -> Lease | None:
-    """Take the deployment if no live worker has it; a row that is locked right now counts as taken. Returns None then."""
+def claim(pk: UUID, *, due_by: datetime | None = None) -> Lease | None:
+    """Take the deployment if no live worker has it; a row that is locked right now counts as taken. Returns None then.
+
+    With `due_by`, only one that is due until then.
+    """
     now = clock.now()
     with transaction.atomic():
         rows = Deployment.objects.select_for_update(skip_locked=True, no_key=True).unleased(now)
+        if due_by is not None:
+            rows = rows.filter(next_check_at__lte=due_by)
         if not rows.filter(pk=pk).values_list("pk"):
             return None
         token = uuid4()

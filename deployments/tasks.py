@@ -14,7 +14,7 @@ from deployments.clockwork import expire_deployments, run_schedules
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.reconcile.demand import follow_demand
-from deployments.reconcile.loop import reconcile, take_due
+from deployments.reconcile.loop import follow_hint, take_due
 from deployments.reconcile.sweep import sweep_providers, tell_overdue
 from deployments.reconcile.watch import watch_new_revisions
 from deployments.usage import consume_usage
@@ -29,7 +29,7 @@ FOLLOW_UP_SECONDS = 1.0
 @shared_task(name="deployments.reconcile")
 def reconcile_task(pk: str) -> None:
     """Bring one deployment nearer to its intent; come back soon if it is still on its way."""
-    wait = reconcile(UUID(pk))
+    wait = follow_hint(UUID(pk))
     if wait is not None and wait < FOLLOW_UP_SECONDS:
         send_wakeup(UUID(pk), delay=wait)
 

@@ -111,6 +111,7 @@ def show_to_waiting(bundle: Bundle, *, done: bool = False) -> None:
     for pk in waiting.order_by("pk").values_list("pk", flat=True):
         show_build_log(pk, bundle)
         if done:
+            Deployment.objects.filter(pk=pk).update(next_check_at=clock.now())
             wake_on_commit(pk)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from controlplane.common import clock
@@ -25,12 +25,17 @@ HANDED_OUT = timedelta(seconds=10)
 MOST_DUE = 200
 
 
-def reconcile(pk: UUID) -> float | None:
+def follow_hint(pk: UUID) -> float | None:
+    """`reconcile` what is due or was handed out; hints that come late, or twice, find it at rest and cost no look."""
+    return reconcile(pk, due_by=clock.now() + HANDED_OUT)
+
+
+def reconcile(pk: UUID, *, due_by: datetime | None = None) -> float | None:
     """Bring one deployment as near to its intent as is possible now; return the seconds until the next look, None = when asked.
 
     Another worker's lease makes this a no-op. What was found out under a lease that is lost is discarded.
     """
-    lease = claim(pk)
+    lease = claim(pk, due_by=due_by)
     if lease is None:
         return None
     try:

@@ -10,14 +10,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from controlplane.accounts.models import User
+from controlplane.common import clock
 from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
 from deployments.logs_tail import READ_TO, tail_logs
 from deployments.models import Deployment, LogLine
 from deployments.providers import registry
-from deployments.providers.base import LogChunk, ProviderUnavailable
+from deployments.providers.base import LogChunk, ProviderUnavailable, ReplicaState
 from deployments.reconcile import demand
-from deployments.reconcile.loop import reconcile
+from deployments.reconcile.loop import follow_hint, reconcile, take_due
 from tests.deployments.builders import deploy
 from tests.deployments.conftest import Clock
 from tests.fakes.provider import FakeProvider
@@ -134,3 +135,20 @@ def test_a_new_deployment_rests_as_soon_as_it_runs(
     assert (deployment.status, looks) == ("RUNNING", [])
     assert deployment.next_check_at is not None
     assert deployment.lease_token is None
+
+
+def test_a_hint_that_comes_late_costs_no_look(owner: User, cloud: FakeProvider, settle: Settle, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = settle(deploy(owner, flavour="CLUSTER"))
+    looks: list[str] = []
+
+    def get_replica(self: FakeProvider, name: str) -> ReplicaState:
+        looks.append(name)
+        return self.state(name)
+
+    monkeypatch.setattr(FakeProvider, "get_replica", get_replica)
+    assert (follow_hint(deployment.pk), looks) == (None, [])
+
+    Deployment.objects.filter(pk=deployment.pk).update(next_check_at=clock.now())
+    assert take_due() == [deployment.pk]
+    follow_hint(deployment.pk)
+    assert len(looks) == 1
