@@ -68,7 +68,7 @@ def test_usage_that_the_database_did_not_take_is_written_at_the_next_tick_by_any
         raise OperationalError("the server closed the connection unexpectedly")
 
     with monkeypatch.context() as outage:
-        outage.setattr(UsageEvent.objects, "bulk_create", fail)
+        outage.setattr(usage, "insert_events", fail)
         tasks.consume_usage_task()
         assert not UsageEvent.objects.exists()
     monkeypatch.setattr(usage, "consumer_name", lambda: "another worker")
