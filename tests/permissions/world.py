@@ -111,8 +111,8 @@ class World:
 
     def listen(self) -> None:
         """Add a webhook to the project, with a delivery that nobody has taken."""
-        told = {"target_url": "https://hooks.example.com/slipway", "events": ["run.failed"]}
-        self.webhook, _ = create_webhook(actor=self.owner, project_id=self.project.pk, **told)
+        address = "https://hooks.example.com/slipway"
+        self.webhook, _ = create_webhook(actor=self.owner, project_id=self.project.pk, target_url=address, events=["run.failed"])
         self.delivery = ping_webhook(actor=self.owner, webhook_id=self.webhook.pk)
         Delivery.objects.update(state=DeliveryState.DEAD, ended_at=now())
 
