@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from dataclasses import asdict
+from typing import Any
 from uuid import UUID
 
 import redis
 from django.db import transaction
 
+from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
 from deployments.models import Deployment
 from deployments.selectors import route_of
+from deployments.states import Status
 
 logger = logging.getLogger(__name__)
 
 CHANNEL = "sw:routes"
+REPAIRED_AT_ONCE = 500
+UPDATED = re.compile(rb'"updated":([0-9]{1,18})[,}]')
 
 # KEYS[1] route, ARGV: new text, `updated`, channel, slug. An older route never replaces a newer one; nothing new is not announced.
 SET_UNLESS_OLDER = """
@@ -62,6 +68,32 @@ def publish_route(pk: UUID) -> None:
             valkey().eval(SET_UNLESS_OLDER, 1, route_key(route.slug), text, str(route.updated), CHANNEL, route.slug)
     except redis.RedisError as error:
         logger.warning("route of %s not published: %s", pk, error)
+
+
+def repair_routes() -> int:
+    """Publish again every route that is older in the table than its deployment, because Valkey did not answer or lost its last moments.
+
+    Returns how many. One that the table does not have at all is no fault: gateways ask PostgreSQL then.
+    """
+    rows = list(Deployment.objects.exclude(status=Status.DELETED).values_list("pk", "slug", "updated_at"))
+    stale = []
+    try:
+        for start in range(0, len(rows), REPAIRED_AT_ONCE):
+            batch = rows[start : start + REPAIRED_AT_ONCE]
+            texts: Any = valkey().mget([route_key(slug) for _, slug, _ in batch])
+            stale += [pk for (pk, _, changed), text in zip(batch, texts, strict=True) if text and updated_in(text) < milliseconds(changed)]
+    except redis.RedisError as error:
+        logger.info("routes not compared: %s", error)
+        return 0
+    for pk in stale:
+        publish_route(pk)
+    return len(stale)
+
+
+def updated_in(text: bytes) -> int:
+    """Return the `updated` of a route, 0 where there is none."""
+    found = UPDATED.search(text)
+    return int(found[1]) if found else 0
 
 
 def remove_route(slug: str) -> None:

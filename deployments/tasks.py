@@ -17,6 +17,7 @@ from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import follow_hint, take_due
 from deployments.reconcile.sweep import sweep_providers, tell_overdue
 from deployments.reconcile.watch import watch_new_revisions
+from deployments.routing import repair_routes
 from deployments.usage import consume_usage
 from deployments.wakeups import send_wakeup
 
@@ -49,8 +50,9 @@ def follow_demand_task() -> None:
 
 @shared_task(name="deployments.sweep_providers")
 def sweep_providers_task() -> None:
-    """Every ten seconds: compare what the providers have with the database."""
+    """Every ten seconds: compare what the providers have, and what the gateways are told, with the database."""
     sweep_providers()
+    repair_routes()
 
 
 @shared_task(name="deployments.keep_watch")

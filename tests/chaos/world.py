@@ -27,6 +27,7 @@ from deployments.models import Deployment
 from deployments.reconcile.demand import WAKE, follow_demand
 from deployments.reconcile.loop import reconcile, take_due
 from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.routing import repair_routes
 from deployments.services import (
     configure_deployment,
     delete_deployment,
@@ -149,6 +150,7 @@ class World:
             self.due_sweep = self.now + timedelta(seconds=10)
             self.act("sweep", sweep_providers)
             self.act("overdue", tell_overdue)
+            self.act("routes", repair_routes)
         self.work()
 
     # What users do.

@@ -16,6 +16,7 @@ from deployments.providers.base import ReplicaSpec
 from deployments.reconcile.demand import ACTIVE, WAKE, follow_demand, load_key
 from deployments.reconcile.sweep import sweep_providers, tell_overdue
 from deployments.reconcile.watch import watch_new_revisions
+from deployments.routing import repair_routes, route_key
 from deployments.services import configure_deployment, update_deployment
 from deployments.states import Status
 from tests.deployments.builders import deploy, push
@@ -97,6 +98,22 @@ class TestSweep:
             moving_clock.advance(700)
 
         assert (cloud.names(), Alert.objects.count()) == (["somebody-elses"], 0)
+
+    def test_a_route_that_was_not_published_is_published_again(
+        self, running: Deployment, owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+    ) -> None:
+        former = valkey().get(route_key(running.slug))
+        moving_clock.advance(1)
+        update_deployment(actor=owner, deployment_id=running.pk, size="L")
+        settle(running)
+        published = valkey().get(route_key(running.slug))
+        assert repair_routes() == 0
+        assert former is not None
+        valkey().set(route_key(running.slug), former)
+
+        assert repair_routes() == 1
+
+        assert valkey().get(route_key(running.slug)) == published
 
     def test_what_takes_too_long_is_told_and_cleared(self, owner: User, cloud: FakeProvider, moving_clock: Clock, settle: Settle) -> None:
         deployment = deploy(owner)
