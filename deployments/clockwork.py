@@ -23,11 +23,11 @@ AT_ONCE = 200
 LEAST_GAP = timedelta(minutes=5)
 
 
-def next_time(cron: str, time_zone: str, *, after: datetime) -> datetime:
+def next_time(cron: str, time_zone: str, *, after: datetime, least_gap: timedelta | None = None) -> datetime:
     """Return the first time of a cron line (minute, hour, day, month, weekday) after a moment, as the clocks of the time zone show it.
 
     Hours that daylight saving skips are made up for right after, hours that it repeats count once (as Debian's cron does it).
-    Raises InvalidInput for a line or a zone that cannot be read, and for a line that never comes or comes more often than each 5 minutes.
+    Raises InvalidInput for a line or a zone that cannot be read, for a line that never comes, and for one that comes again within `least_gap`.
     """
     try:
         zone = ZoneInfo(time_zone)
@@ -43,20 +43,31 @@ def next_time(cron: str, time_zone: str, *, after: datetime) -> datetime:
     except (CronSimError, StopIteration) as error:
         detail = f"'{cron[:60]}' is no cron line that comes again: {error or 'it never comes'}. Write five fields, such as '0 19 * * 1-5'."
         raise InvalidInput("bad_cron", detail, fields={"cron": [detail]}) from error
-    if second - first < LEAST_GAP:
-        detail = f"'{cron[:60]}' comes more often than every {LEAST_GAP.seconds // 60} minutes."
+    # In UTC: on the clocks of the zone an hour that comes twice would be no time at all.
+    if least_gap is not None and second.astimezone(UTC) - first.astimezone(UTC) < least_gap:
+        detail = f"'{cron[:60]}' comes more often than every {least_gap.seconds // 60} minutes."
         raise InvalidInput("bad_cron", detail, fields={"cron": [detail]})
     return first.astimezone(UTC)
+
+
+def last_time(schedule: Schedule, now: datetime) -> datetime:
+    """Return the last time of a schedule up to now; its `next_at` where that cannot be found."""
+    try:
+        times = CronSim(schedule.cron, (now + timedelta(seconds=1)).astimezone(ZoneInfo(schedule.time_zone)), reverse=True)
+        return max(next(times).astimezone(UTC), schedule.next_at or now)
+    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError, OSError):
+        return schedule.next_at or now
 
 
 def run_schedules() -> int:
     """Apply every schedule whose time has come; returns how many.
 
-    After a time without workers only the last of several missed times counts, in the order in which they should have come.
+    After a time without workers only the last of several missed times of each counts, in the order of those.
     """
     now = clock.now()
     done = 0
-    for schedule in Schedule.objects.filter(next_at__lte=now).order_by("next_at")[:AT_ONCE]:
+    due = list(Schedule.objects.filter(next_at__lte=now).order_by("next_at")[:AT_ONCE])
+    for schedule in sorted(due, key=lambda one: last_time(one, now)):
         with transaction.atomic():
             held = (
                 Schedule.objects.select_for_update(skip_locked=True, no_key=True, of=("self",))
@@ -96,7 +107,7 @@ def expire_deployments() -> int:
     expired = 0
     for deployment in rows.order_by("expires_at")[:AT_ONCE]:
         with transaction.atomic():
-            if want_deletion(deployment):
+            if rows.select_for_update(no_key=True).filter(pk=deployment.pk).exists() and want_deletion(deployment):
                 expired += 1
                 StatusChange.objects.create(
                     deployment=deployment,

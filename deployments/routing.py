@@ -71,9 +71,8 @@ def publish_route(pk: UUID) -> None:
 
 
 def repair_routes() -> int:
-    """Publish again every route that is older in the table than its deployment, because Valkey did not answer or lost its last moments.
-
-    Returns how many. One that the table does not have at all is no fault: gateways ask PostgreSQL then.
+    """Publish again every route that is not of its deployment's last change: Valkey did not answer, lost its last moments, or another machine's
+    clock was ahead. Returns how many. One that the table does not have at all is no fault: gateways ask PostgreSQL then.
     """
     rows = list(Deployment.objects.exclude(status=Status.DELETED).values_list("pk", "slug", "updated_at"))
     stale = []
@@ -81,7 +80,13 @@ def repair_routes() -> int:
         for start in range(0, len(rows), REPAIRED_AT_ONCE):
             batch = rows[start : start + REPAIRED_AT_ONCE]
             texts: Any = valkey().mget([route_key(slug) for _, slug, _ in batch])
-            stale += [pk for (pk, _, changed), text in zip(batch, texts, strict=True) if text and updated_in(text) < milliseconds(changed)]
+            for (pk, slug, changed), text in zip(batch, texts, strict=True):
+                if not text or updated_in(text) == milliseconds(changed):
+                    continue
+                stale.append(pk)
+                if updated_in(text) > milliseconds(changed):
+                    # Nothing older replaces it, so it has to go first.
+                    valkey().delete(route_key(slug))
     except redis.RedisError as error:
         logger.info("routes not compared: %s", error)
         return 0

@@ -12,7 +12,7 @@ from controlplane.common.errors import Conflict
 from controlplane.common.lookup import visible_or_404
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.trail import note
-from deployments.clockwork import next_time
+from deployments.clockwork import LEAST_GAP, next_time
 from deployments.models import Deployment, Schedule
 from deployments.services import project_of, visible_deployment
 
@@ -26,7 +26,7 @@ def create_schedule(*, actor: User, deployment_id: UUID, action: str, cron: str,
     """
     visible = visible_deployment(actor, deployment_id)
     require(actor, Permission.DEPLOYMENT_EDIT, project_of(visible))
-    following = next_time(cron, time_zone, after=clock.now())
+    following = next_time(cron, time_zone, after=clock.now(), least_gap=LEAST_GAP)
     with transaction.atomic():
         deployment = Deployment.objects.select_for_update(no_key=True).get(pk=visible.pk)
         if deployment.schedules.count() >= MOST_SCHEDULES:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.db.models import BooleanField, Case, DateTimeField, DurationField, ExpressionWrapper, F, Q, Sum, Value, When
+from django.db.models import BooleanField, Case, Count, DateTimeField, DurationField, ExpressionWrapper, F, Q, Sum, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
 from controlplane.common import clock
@@ -82,7 +82,7 @@ def called_lately() -> set[UUID]:
 
 
 def scalable(now: datetime) -> Any:
-    """Return the deployments whose number of replicas may change, each with the workers of its serving replicas as `workers`.
+    """Return the deployments whose number of replicas may change, each with its `serving` replicas and their `workers`.
 
     `overdue` are those that have more replicas than they must, for longer than they keep them uncalled, and those outside of their limits: they
     are looked at though nobody calls. All others stay in the database, however many they are.
@@ -96,12 +96,13 @@ def scalable(now: datetime) -> Any:
         output_field=DurationField(),
     )
     uncalled = Q(wanted_replicas__gt=F("min_replicas"), until__lte=now) & (Q(wanted_replicas__gt=1) | Q(min_replicas=0))
+    serving = Q(replicas__status=ReplicaStatus.SERVING)
     outside = Q(wanted_replicas__lt=F("min_replicas")) | Q(wanted_replicas__gt=F("max_replicas"))
     return (
         rows.filter(flexible)
         .annotate(until=ExpressionWrapper(since + kept, output_field=DateTimeField()))
         .annotate(overdue=Case(When(uncalled | outside, then=True), default=False, output_field=BooleanField()))
-        .annotate(workers=Sum("replicas__workers", filter=Q(replicas__status=ReplicaStatus.SERVING)))
+        .annotate(workers=Sum("replicas__workers", filter=serving), serving=Count("replicas", filter=serving))
     )
 
 
@@ -159,7 +160,8 @@ def needed_replicas(deployment: Deployment, load: Load, now: datetime) -> int:
         if deployment.wanted_replicas == 0 or now - last >= timedelta(seconds=deployment.idle_seconds):
             return 0
     workers: int = getattr(deployment, "workers", None) or 0
-    each = max(1, workers // max(1, deployment.wanted_replicas)) if workers else 1
+    serving: int = getattr(deployment, "serving", None) or 0
+    each = max(1, workers // max(1, serving))
     # While the first replica starts, its workers are not known: more are not asked for until they are.
     wanted = math.ceil(load.in_flight / each) if workers else 1
     return min(max(wanted, deployment.min_replicas, 1), deployment.max_replicas)

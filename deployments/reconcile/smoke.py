@@ -46,8 +46,8 @@ def try_revision(lease: Lease, replica: Replica) -> Reason | None:
     if not problem:
         return None
     extend(lease)
-    if smoke_run(serving, body):
-        logger.info("smoke run of %s: neither revision stands it, so it decides nothing (%s)", replica.name, problem)
+    if smoke_run(serving, body) != "":
+        logger.info("smoke run of %s: the revision that serves does not stand it either, so it decides nothing (%s)", replica.name, problem)
         return None
     checkpoint("smoke_failed")
     return Reason("SMOKE_RUN_FAILED", f"A run on a plain picture fails with the new version and not with the one that serves: {problem}")
@@ -74,16 +74,16 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def smoke_run(replica: Replica, body: bytes) -> str:
-    """Run once on a replica; returns what the workflow failed with, "" when it did not fail or nothing can be said."""
+def smoke_run(replica: Replica, body: bytes) -> str | None:
+    """Run once on a replica; returns what the workflow failed with, "" when it worked, None when nothing can be said."""
     try:
         status, text = put(replica.address, f"/runs/{uuid4()}", body)
         answer = json.loads(text) if status == 200 else {}
     except (httpx.HTTPError, http.client.HTTPException, ValueError, OSError) as error:
         logger.info("smoke run of %s says nothing: %s", replica.name, error)
-        return ""
+        return None
     if answer.get("state") != "FAILURE":
-        return ""
+        return "" if answer.get("state") == "SUCCESS" else None
     told = answer.get("error") or {}
     return f"{told.get('code', 'failure')}: {str(told.get('detail', ''))[:1000]}"
 

@@ -22,6 +22,7 @@ from deployments.transitions import note_reason, switch_status
 RETRY_SECONDS = 2.0
 # What runs is looked at when the sweep sees a difference; this is only for what a sweep could miss.
 AT_REST_SECONDS = 3600.0
+STRANGE_SECONDS = 60.0
 PAUSABLE = frozenset({Status.QUEUED, Status.BUILDING, Status.SCALING, Status.RUNNING, Status.UPDATING, Status.ERROR, Status.SUSPENDED})
 
 
@@ -95,15 +96,18 @@ def running(lease: Lease) -> Outcome:
         switch_status(lease, Status.SCALING, reason=Reason("REPLICA_LOST", lost.failure if lost else "It is not there any more."))
         return GO_ON
     bundle = wanted_bundle(lease)
+    if bundle is None and serving:
+        # Nothing new can be started from it, but what serves goes on.
+        return soonest(leave, look, STRANGE_SECONDS)
     if bundle is None:
         return settle_failure(lease, Reason("ARCHIVE_MISSING", "What was built is not recorded any more."))
     progress = fleet.bring_up(lease, bundle, target(deployment), persistent=True)
-    if progress.failure is not None:
-        return cannot_grow(lease, progress.failure, serving)
-    fleet.tell_trouble(lease, progress)
     if progress.ready:
         traffic.add_to_traffic(lease, progress.ready)
         return GO_ON
+    if progress.failure is not None and not progress.waits:
+        return cannot_grow(lease, progress.failure, serving)
+    fleet.tell_trouble(lease, progress)
     return soonest(progress.wait, leave, look, AT_REST_SECONDS)
 
 

@@ -37,6 +37,7 @@ def switch_revision(lease: Lease, ready: list[Replica]) -> None:
             reason=Reason("ROLLED_BACK", revision.note) if rolled_back else None,
             observed_generation=deployment.generation,
             served_revision=revision.number,
+            wanted_replicas=max(1, deployment.wanted_replicas),
             scaled_at=now,
             watch_from=now if watched else None,
             watch_until=now + WATCHED_FOR if watched else None,

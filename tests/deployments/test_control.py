@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -286,6 +286,27 @@ class TestSchedules:
 
         assert settle(running).status == Status.RUNNING
         assert Schedule.objects.filter(next_at__lte=moving_clock.now).count() == 0
+
+    def test_after_a_long_time_without_workers_what_should_have_come_last_holds(
+        self, call: Callable[..., Any], running: Deployment, moving_clock: Clock, settle: Settle
+    ) -> None:
+        call("post", "schedules/", {"action": "PAUSE", "cron": "0 19 * * *"})
+        call("post", "schedules/", {"action": "RESUME", "cron": "0 7 * * *"})
+        moving_clock.advance(2 * 24 * 3600 + 11 * 3600)
+
+        assert run_schedules() == 2
+
+        assert settle(running).status == Status.PAUSED
+
+    def test_an_hour_that_comes_twice_ends_no_schedule(self, call: Callable[..., Any], running: Deployment, moving_clock: Clock) -> None:
+        moving_clock.now = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
+        call("post", "schedules/", {"action": "RESUME", "cron": "0 * * * *", "time_zone": "Europe/Paris"})
+
+        for _ in range(5):
+            moving_clock.advance(3600)
+            run_schedules()
+
+        assert Schedule.objects.get().next_at == datetime(2026, 10, 25, 5, 0, tzinfo=UTC)
 
     @pytest.mark.parametrize(
         ("body", "field"),

@@ -119,6 +119,10 @@ def test_what_neither_version_stands_decides_nothing(resized: Callable[..., Depl
     assert served(resized(CRASH, CRASH)) == 2
 
 
+def test_a_version_is_not_refused_because_the_serving_one_says_nothing(resized: Callable[..., Deployment]) -> None:
+    assert served(resized({"state": "QUEUE_FULL"}, CRASH)) == 2
+
+
 def test_a_version_that_stands_it_takes_over(resized: Callable[..., Deployment]) -> None:
     assert served(resized({"state": "SUCCESS"}, {"state": "SUCCESS"})) == 2
 

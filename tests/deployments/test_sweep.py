@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from uuid import uuid4
@@ -115,6 +116,14 @@ class TestSweep:
 
         assert valkey().get(route_key(running.slug)) == published
 
+    def test_a_route_of_a_clock_that_was_ahead_is_replaced(self, running: Deployment, cloud: FakeProvider) -> None:
+        published = valkey().get(route_key(running.slug))
+        assert isinstance(published, bytes)
+        ahead = re.sub(rb'"updated":([0-9]+)', lambda found: b'"updated":' + str(int(found[1]) + 5000).encode(), published)
+        valkey().set(route_key(running.slug), ahead.replace(b"-r1-1", b"-r0-1"))
+
+        assert (repair_routes(), valkey().get(route_key(running.slug))) == (1, published)
+
     def test_what_takes_too_long_is_told_and_cleared(self, owner: User, cloud: FakeProvider, moving_clock: Clock, settle: Settle) -> None:
         deployment = deploy(owner)
         assert tell_overdue() == 0
@@ -182,6 +191,27 @@ class TestDemand:
         follow_demand()
         settle(sleepy)
         assert len(serving(sleepy)) == 3
+
+    def test_what_is_being_started_is_not_asked_for_again(self, sleepy: Deployment, cloud: FakeProvider, moving_clock: Clock) -> None:
+        report(sleepy, moving_clock, 4)
+
+        assert [follow_demand(), follow_demand(), follow_demand()] == [1, 0, 0]
+
+        sleepy.refresh_from_db()
+        assert sleepy.wanted_replicas == 2
+
+    def test_an_update_of_a_sleeping_deployment_leaves_it_awake(
+        self, sleepy: Deployment, owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+    ) -> None:
+        moving_clock.advance(901)
+        follow_demand()
+        settle(sleepy)
+        assert cloud.names() == []
+
+        update_deployment(actor=owner, deployment_id=sleepy.pk, size="M")
+        settle(sleepy)
+
+        assert (sleepy.status, cloud.names()) == ("RUNNING", [f"d{sleepy.pk.hex}-r2-1"])
 
     def test_fewer_calls_take_replicas_away_only_after_a_calm_while(
         self, sleepy: Deployment, cloud: FakeProvider, settle: Settle, moving_clock: Clock
