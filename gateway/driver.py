@@ -21,6 +21,7 @@ logger = logging.getLogger("gateway.driver")
 
 FIRST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+QUEUED = 1.0
 DEATHS_BY_ONE_RUN = 3
 BUSY = "All replicas of this deployment have a full queue. Try again in a moment, or use a larger size."
 
@@ -55,7 +56,11 @@ class Driver:
         """Return how the run ended, or None when it was refused before it was admitted (the admission says why)."""
         trouble = _Trouble()
         while run.elapsed < self._settings.run_timeout:
+            waiting_since = time.monotonic()
             place = await self._lanes.take(run, again=trouble.attempts == 1)
+            if time.monotonic() - waiting_since > QUEUED:
+                # It stood in line while others were served; that is no time in which nobody answered.
+                trouble.gone_since = None
             if not isinstance(place, Replica):
                 return place
             try:
@@ -93,7 +98,8 @@ class Driver:
         except ReplyTooLarge:
             return self._too_large()
         if reply.status == 404 and run.left and run.body:
-            self._lanes.avoid(run, replica, full=True)
+            # It has ended what it had; this run it never had.
+            run.replica = None
             return False
         if reply.status == 404 and await self._find_payload(run):
             return False

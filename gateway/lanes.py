@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -44,14 +44,20 @@ class _Waiter:
 
 @dataclass(slots=True, eq=False)
 class _Lane:
-    """One deployment. `given` counts runs by address; `pace` is the usual time in a worker in ms."""
+    """One deployment. `given` counts runs by address, `working` those of them that the replica has taken; `pace` is the usual time in a worker in ms."""
 
     slug: str
     waiting: OrderedDict[str, _Waiter] = field(default_factory=OrderedDict)
     given: dict[str, int] = field(default_factory=dict)
+    working: Counter[str] = field(default_factory=Counter)
+    had_replicas: bool = False
     pace: float | None = None
     darkness: Darkness = field(default_factory=Darkness)
     watcher: asyncio.Task[None] | None = None
+
+    def alive(self, route: Route | None) -> bool:
+        """Tell whether a replica of the route works on a run: then it answers, though no place may be free to ask it again."""
+        return route is not None and any(self.working[replica.address] for replica in route.replicas)
 
     def room(self, replica: Replica) -> int:
         """Return how many runs a replica is given at most: two for each worker; of short ones as many as it does in a second, up to 64."""
@@ -105,6 +111,11 @@ class Lanes:
         lane = self._lanes.get(run.about.slug)
         if address is None or lane is None:
             return
+        if run.working:
+            run.working = False
+            lane.working[address] -= 1
+            if lane.working[address] <= 0:
+                del lane.working[address]
         lane.given[address] -= 1
         if not lane.given[address]:
             del lane.given[address]
@@ -131,6 +142,9 @@ class Lanes:
         was_avoided = self._avoid.pop(replica.address, None) is not None
         if (lane := self._lanes.get(run.about.slug)) is not None:
             lane.darkness.end()
+            if run.seat == replica.address and not run.working:
+                run.working = True
+                lane.working[replica.address] += 1
             if was_avoided and lane.waiting:
                 self._pump(lane)
 
@@ -145,8 +159,10 @@ class Lanes:
         if len(self._avoid) > LANES:
             self._avoid = {address: until for address, until in self._avoid.items() if until > now}
         self._avoid[replica.address] = now + AVOID_FOR
-        if not full:
-            self._lane(run).darkness.begin(now)
+        lane, route = self._lane(run), self._routes.peek(run.about.slug)
+        # One that has left the route, or one of several, says nothing of the deployment.
+        if not full and not run.left and not lane.alive(route):
+            lane.darkness.begin(now)
 
     def has_others(self, run: Run) -> bool:
         """Return whether there are replicas that have not just failed or refused."""
@@ -256,8 +272,13 @@ class Lanes:
         asleep = route is not None and route.asleep and not route.replicas
         if asleep and lane.waiting and route is not None:
             self._on_cold(route.deployment)
-        if route is None or not route.replicas:
+        has_replicas = route is not None and bool(route.replicas)
+        if asleep or lane.alive(route) or (has_replicas and not lane.had_replicas):
+            # Waking has a limit of its own; replicas that have just come have had no time to answer.
+            lane.darkness.end()
+        elif not has_replicas:
             lane.darkness.begin(now)
+        lane.had_replicas = has_replicas
         for waiter in list(lane.waiting.values()):
             waiter.run.cold = waiter.run.cold or asleep
             ended = verdict_on(waiter.run, route, lane.darkness, self._settings, now)

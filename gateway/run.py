@@ -147,6 +147,7 @@ class Run:
     replica: Replica | None = None
     seat: str | None = None
     left: bool = False
+    working: bool = False
     cold: bool = False
     age: float = 0.0
     adopted: bool = False

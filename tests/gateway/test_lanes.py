@@ -74,6 +74,11 @@ class Place:
     def take(self, run: Run, *, again: bool = False) -> asyncio.Task[Replica | Outcome | None]:
         return asyncio.ensure_future(self.lanes.take(run, again=again))
 
+    def answered(self, run: Run) -> None:
+        """Its replica took the run."""
+        assert run.replica is not None
+        self.lanes.note_answer(run, run.replica)
+
 
 async def settled() -> None:
     """Let all that is ready run."""
@@ -240,3 +245,54 @@ def test_how_long_a_run_waits_depends_on_why() -> None:
     assert code(None, age=31, dark=31) == "runtime_unavailable"
     assert code(made_route(1), age=999) is None, "it only waits for its turn"
     assert code(made_route(1), age=1001) == "run_timeout"
+
+
+IMPATIENT = Settings(redis_url="", waiting_memory=10_000_000, runtime_deadline=0.05, cold_start_wait=60.0)
+
+
+@in_loop
+async def test_a_cold_start_longer_than_a_replica_may_be_silent_ends_no_run() -> None:
+    place = Place(made_route(asleep=True), IMPATIENT)
+    runs = [made_run(str(number)) for number in range(6)]
+    tasks = [place.take(run) for run in runs]
+    await settled()
+    await asyncio.sleep(0.1)
+    assert not any(task.done() for task in tasks)
+
+    place.routes.change(made_route(1))
+    await settled()
+    assert [task.done() for task in tasks] == [True, True, False, False, False, False]
+    for run in runs[:2]:
+        place.answered(run)
+        place.lanes.release(run)
+    await settled()
+
+    assert all(isinstance(task.result(), Replica) for task in tasks[:4])
+    for task in tasks[4:]:
+        task.cancel()
+
+
+@in_loop
+async def test_a_replica_that_dies_ends_no_run_that_waits_for_one_that_works() -> None:
+    place = Place(made_route(1, 1), IMPATIENT)
+    seated = [place.enter(str(number)) for number in range(4)]
+    for run in seated:
+        assert run.replica is not None
+    works = [run for run in seated if run.replica is not None and run.replica.id == "r0"]
+    dies = [run for run in seated if run not in works]
+    for run in works:
+        place.answered(run)
+    waiting = place.take(made_run("waits"))
+    await settled()
+
+    for run in dies:
+        assert run.replica is not None
+        place.lanes.avoid(run, run.replica)
+    await asyncio.sleep(0.1)
+    place.routes.change(made_route(1, 1))
+    await settled()
+
+    assert not waiting.done()
+    place.lanes.release(works[0])
+    await settled()
+    assert isinstance(waiting.result(), Replica)
