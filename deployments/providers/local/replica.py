@@ -178,9 +178,7 @@ class Replica:
             capture.cancel()
             health.cancel()
             self.log.end()
-        if code < 0:
-            return f"The runtime was killed by {signal.Signals(-code).name}"
-        return f"The runtime ended with code {code}"
+        return how_it_ended(code)
 
     async def capture(self, process: asyncio.subprocess.Process) -> None:
         """Copy what the runtime prints into the log."""
@@ -274,3 +272,11 @@ def terminate(pid: int) -> None:
                 break
             pid = int(children[0])
         os.kill(pid, signal.SIGTERM)
+
+
+def how_it_ended(code: int) -> str:
+    """Say how a runtime ended: by a signal (a sandbox tells that as 128 and the signal's number, as shells do) or with a code."""
+    number = -code if code < 0 else code - 128
+    if number in {one.value for one in signal.Signals}:
+        return f"The runtime was killed by {signal.Signals(number).name}"
+    return f"The runtime ended with code {code}"
