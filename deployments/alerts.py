@@ -38,7 +38,7 @@ def clear_alert(kind: AlertKind, subject: str) -> None:
 def mail_alerts() -> int:
     """Mail new alerts to the operators, all in one mail; return how many. One that cannot be mailed now is tried again at the next turn."""
     with transaction.atomic():
-        new = Alert.objects.select_for_update(skip_locked=True).filter(mailed_at=None).exclude(kind=AlertKind.LOST_REPLICA)
+        new = Alert.objects.select_for_update(skip_locked=True).filter(mailed_at=None)
         found = list(new.order_by("created_at")[:MAILED_AT_ONCE])
         addresses = list(User.objects.filter(is_staff=True, is_active=True).exclude(email="").values_list("email", flat=True))
         if not found or not addresses:

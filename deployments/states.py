@@ -117,7 +117,6 @@ NEXT_STEPS: dict[str, str] = {
     "SMOKE_RUN_FAILED": "Try the workflow on a picture in the engine, correct it, push again, then update.",
     "RESOURCE_STUCK": "Nothing: an operator has been told, and it is not charged.",
     "EXPIRED": "Deploy the workflow again if you still need it.",
-    "NOT_SERVED": "Choose a revision that has served before: GET the deployment's revisions.",
     "QUOTA_EXCEEDED": "Ask the operator to raise the provider's quota, or choose a smaller size.",
     "BAD_CREDENTIALS": "Ask the operator to renew the provider's credentials, then update the deployment.",
     "OFFER_UNAVAILABLE": "Choose another size, then update the deployment.",

@@ -27,7 +27,6 @@ class Migration(migrations.Migration):
                         choices=[
                             ("STUCK_REPLICA", "Stuck Replica"),
                             ("ORPHAN", "Orphan"),
-                            ("LOST_REPLICA", "Lost Replica"),
                             ("OVERDUE", "Overdue"),
                         ],
                         max_length=20,

@@ -12,7 +12,6 @@ class AlertKind(models.TextChoices):
 
     STUCK_REPLICA = "STUCK_REPLICA"
     ORPHAN = "ORPHAN"
-    LOST_REPLICA = "LOST_REPLICA"
     OVERDUE = "OVERDUE"
 
 
