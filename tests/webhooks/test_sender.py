@@ -16,11 +16,13 @@ from django.conf import settings as django_settings
 from django.db import connection, transaction
 from django.db.models import F
 
+from controlplane.common import clock
 from controlplane.webhooks import claims
 from controlplane.webhooks.claims import claim_turns
 from controlplane.webhooks.delivery import deliver_turn
 from controlplane.webhooks.models import Delivery, Webhook
 from controlplane.webhooks.sender import Sender
+from tests.factories import make_project
 from tests.webhooks.receiver import Receiver, answers, hangs
 from tests.webhooks.sending import deliver, happen
 
@@ -86,6 +88,64 @@ def test_receivers_that_are_down_do_not_delay_the_others(project, listen, receiv
     receiver.await_requests(30)
 
     assert len(dead.received) == 2
+
+
+def test_one_that_fails_is_not_put_off_by_others_that_do_not(listen, receiver, user):
+    """A project with ever new webhooks must not keep another one's failing receiver from being tried again."""
+    failing, _ = listen(receiver.url, to=make_project(user, name="failing"))
+    others = [listen(receiver.url, to=make_project(user, name=f"new-{number}"))[0] for number in range(3)]
+    Webhook.objects.filter(pk=failing.pk).update(failures=7, last_turn_at=clock.now() - timedelta(minutes=10))
+    Webhook.objects.exclude(pk=failing.pk).update(last_turn_at=clock.now() - timedelta(minutes=1))
+    for one in (failing, *others):
+        happen(one.project)
+
+    (turn,) = claim_turns(quick=0, slow=1)
+
+    assert turn.webhook.pk == failing.pk
+
+
+@pytest.mark.parametrize(("slow", "most"), [(True, claims.PROJECT_SLOW_TURNS), (False, claims.PROJECT_QUICK_TURNS)])
+def test_one_project_holds_so_many_places_and_leaves_the_others_to_the_rest(project, listen, receiver, user, slow, most):
+    for _ in range(most + 3):
+        listen(receiver.url)
+    waited_longest = timedelta(hours=1)
+    Webhook.objects.update(last_turn_at=clock.now() - waited_longest)
+    other, _ = listen(receiver.url, to=make_project(user, name="other"))
+    Webhook.objects.filter(pk=other.pk).update(last_turn_at=clock.now())
+    Webhook.objects.update(slow=slow)
+    happen(project)
+    happen(other.project)
+
+    turns = claim_turns(quick=8, slow=8)
+
+    assert [turn.webhook.project_id for turn in turns] == [project.pk] * most + [other.project_id]
+    assert claim_turns(quick=8, slow=8) == []
+    assert deliver_turn(turns[0]) == 1
+    (following,) = claim_turns(quick=8, slow=8)
+    assert following.webhook.project_id == project.pk
+
+
+def test_workers_that_look_at_once_keep_to_the_places_of_a_project(project, listen, receiver):
+    for _ in range(10):
+        listen(receiver.url)
+    happen(project)
+    together = threading.Barrier(4)
+    found: list[object] = []
+
+    def work() -> None:
+        together.wait()
+        try:
+            found.extend(claim_turns(quick=8, slow=8))
+        finally:
+            connection.close()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+
+    assert 1 <= len(found) <= claims.PROJECT_SLOW_TURNS
 
 
 def test_a_failing_receiver_is_asked_by_one_worker_at_a_time(project, webhook, receiver):
