@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from datetime import UTC, datetime
+from uuid import UUID
 
 import msgspec
 
-from gateway.errors import Conflict, InvalidInput, NotFound, Unprocessable
+from controlplane.common.ids import uuid7_milliseconds
+from gateway.errors import Conflict, InvalidInput, NotFound, SlipwayError, Unprocessable
 from gateway.run import Run
+from gateway.settings import Settings
 
 HASH_IN_THREAD = 1024 * 1024
 
@@ -44,6 +48,22 @@ def check_same(deployment: str, digest: str, asked: Run) -> None:
     """Raise `Conflict` unless a run id that is sent again comes with the same body to the same deployment."""
     if deployment != asked.about.deployment or not digest or digest != asked.digest:
         raise Conflict("run_id_reused", "This run id belongs to another request. Use a new UUIDv7 for each run.")
+
+
+def too_old_or_early(run_id: str, settings: Settings, now_ms: int) -> SlipwayError | None:
+    """Return why an id (UUIDv7) that its caller chose cannot begin a run, or None."""
+    age = (now_ms - uuid7_milliseconds(UUID(run_id))) / 1000
+    if -settings.run_id_ahead <= age <= settings.run_id_past:
+        return None
+    remedy = (
+        f"Send a new UUIDv7, or no X-Run-Id; the gateway's clock says {datetime.fromtimestamp(now_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC."
+    )
+    if age < 0:
+        limit = f"{settings.run_id_ahead / 60:.0f} minutes"
+        return InvalidInput("run_id_early", f"The time in this X-Run-Id lies more than {limit} ahead. {remedy}")
+    limit = f"{settings.run_id_past / 60:.0f} minutes"
+    detail = f"No run with this X-Run-Id is known, and it begins none: the time in it is more than {limit} ago. {remedy}"
+    return InvalidInput("run_id_expired", detail)
 
 
 def check_deployment(actual: str, asked: str) -> None:

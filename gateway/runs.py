@@ -17,7 +17,7 @@ from typing import Any
 from controlplane.common.ids import uuid7
 from gateway.advice import ENDED, Advice, Durations, advise, unknown_end
 from gateway.budget import Budget, Reservation
-from gateway.checks import check_deployment, check_envelope, check_same, digest_of
+from gateway.checks import check_deployment, check_envelope, check_same, digest_of, too_old_or_early
 from gateway.demand import Demand
 from gateway.driver import Driver
 from gateway.ends import Ends
@@ -94,6 +94,8 @@ class Runs:
             run.digest = await digest_of(body)
             if (known := self._find_here(run_id)) is not None:
                 return await self._same_run(known, run)
+            if (refused := too_old_or_early(run_id, self.settings, run.accepted_ms)) is not None:
+                return await self._known_or_refused(run, refused)
         self.demand.note(route.deployment)
         self.lanes.enter(run, route)
         recorded_at = run.replica
@@ -144,6 +146,14 @@ class Runs:
             self._release(asked)
         state = known.outcome.state if known.outcome and known.done.is_open else State.PENDING
         return View(known.id, state, self._advise_on(known))
+
+    async def _known_or_refused(self, asked: Run, refused: SlipwayError) -> View:
+        """An id of another time begins no run, but is the run that it has begun, which may take longer than an id is good for."""
+        try:
+            taken = await self.store.accept(asked, refused=refused)
+            return await self._taken(taken or Taken(asked.about, asked.digest), asked)
+        finally:
+            self._release(asked)
 
     async def _taken(self, taken: Taken, asked: Run) -> View:
         check_same(taken.about.deployment, taken.digest, asked)

@@ -50,6 +50,17 @@ class Settings:
     drain_time: float = 15.0
     keep_alive: int = 75
 
+    @property
+    def run_id_past(self) -> float:
+        """How old an id may be that a caller chose for a new run. Its record lives for `result_ttl` from the end of the run: while an id can
+        begin one, the run that it has begun is known, so it begins no other (which would never be charged: usage is kept by run id)."""
+        return self.result_ttl / 2
+
+    @property
+    def run_id_ahead(self) -> float:
+        """How far the time of a chosen id may lie ahead of this clock. A quarter of `result_ttl` is left between clocks of gateways."""
+        return self.result_ttl / 4
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
         """Read the settings; a bad number raises `ValueError` that names the variable."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.errors import SlipwayError
 from gateway.run import About, Outcome, Run, State, Where, now_ms, read_replica
 from gateway.settings import Settings
 from gateway.valkey import Valkey
@@ -63,8 +64,8 @@ class RunStore:
         self._result_ms = int(settings.result_ttl * 1000)
         self._waiting_ms = int(settings.long_poll * 1000) + 10_000
 
-    async def accept(self, run: Run) -> Taken | None:
-        """Write the record of a run; return what was there when the id was taken."""
+    async def accept(self, run: Run, *, refused: SlipwayError | None = None) -> Taken | None:
+        """Write the record of a run; return what was there when the id was taken. Raises `refused`, if given, when there was nothing."""
         payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
         answer = await self.valkey.script(
             "accept",
@@ -80,9 +81,12 @@ class RunStore:
             run.storage_token,
             self._record_ms,
             1 if run.charge else 0,
+            0 if refused else 1,
         )
         if answer[0] == 1:
             return None
+        if refused and len(answer) == 1:
+            raise refused
         return Taken(msgspec.json.decode(answer[1], type=About), answer[2].decode())
 
     async def place(self, run: Run) -> None:
