@@ -17,7 +17,7 @@ from django.db.models import F
 from controlplane.common import clock
 from controlplane.webhooks.claims import TURN_SECONDS, Turn, give_back
 from controlplane.webhooks.models import Delivery, DeliveryState, Webhook
-from controlplane.webhooks.schedule import DISABLE_AFTER, FAILURES_BEFORE_HOLD, hold_after, pause_after
+from controlplane.webhooks.schedule import DISABLE_AFTER, FAILURES_BEFORE_HOLD, FAULT_PAUSE, hold_after, pause_after
 from controlplane.webhooks.signing import secrets_of, signed_headers
 from controlplane.webhooks.wire import Answer, Connection
 from controlplane.workspaces.trail import note
@@ -30,21 +30,45 @@ FAILED_REASON = f"Every delivery has failed for {DISABLE_AFTER.days} days."
 
 
 def deliver_turn(turn: Turn, *, stopping: threading.Event | None = None) -> int:
-    """Send the deliveries of a turn in their order and return how many arrived; the first failure ends it, and the rest is due again."""
-    ends = time.monotonic() + TURN_SECONDS
-    arrived = 0
-    signing = secrets_of(turn.webhook, now=clock.now())
+    """Send the deliveries of a turn in their order and return how many arrived; the first failure ends it, and the rest is due again.
+
+    Anything that is raised is a fault of ours: the webhook is left alone for a while, and nothing is held against its receiver.
+    """
     try:
-        with Connection(turn.webhook.target_url) as connection:
-            for delivery in turn.deliveries:
-                if time.monotonic() > ends or (stopping is not None and stopping.is_set()):
-                    break
-                if not attempt(turn, delivery, connection, signing):
-                    break
-                arrived += 1
+        arrived = send_all(turn, stopping)
+    except Exception:
+        hold_for_fault(turn.webhook)
+        raise
     finally:
         give_back(turn)
     return arrived
+
+
+def send_all(turn: Turn, stopping: threading.Event | None) -> int:
+    """Send until the turn's time is over, something fails, or the webhook is not what it was; return how many arrived."""
+    ends = time.monotonic() + TURN_SECONDS
+    arrived = 0
+    signing = secrets_of(turn.webhook, now=clock.now())
+    with Connection(turn.webhook.target_url) as connection:
+        for delivery in turn.deliveries:
+            if time.monotonic() > ends or (stopping is not None and stopping.is_set()) or not is_wanted(turn, delivery):
+                break
+            if not attempt(turn, delivery, connection, signing):
+                break
+            arrived += 1
+    return arrived
+
+
+def is_wanted(turn: Turn, delivery: Delivery) -> bool:
+    """Tell whether a delivery is still this turn's, and its webhook active with the address that the turn began with."""
+    held = Delivery.objects.filter(pk=delivery.pk, lease_token=turn.token)
+    return held.filter(webhook__active=True, webhook__target_url=turn.webhook.target_url).exists()
+
+
+def hold_for_fault(webhook: Webhook) -> None:
+    """Leave a webhook alone for FAULT_PAUSE, unless it is held for longer."""
+    until = clock.now() + FAULT_PAUSE
+    Webhook.objects.filter(pk=webhook.pk).exclude(hold_until__gte=until).update(hold_until=until)
 
 
 def attempt(turn: Turn, delivery: Delivery, connection: Connection, signing: list[str]) -> bool:

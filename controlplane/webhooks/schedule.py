@@ -13,6 +13,8 @@ LONGEST_RETRY_AFTER = 3600
 # A receiver that fails this often in a row is left alone for a while, whatever waits for it.
 FAILURES_BEFORE_HOLD = 3
 FIRST_HOLD, LONGEST_HOLD = 5.0, 300.0
+# A fault on our side (a key that does not open a secret, no file handles) says nothing of the receiver; it may last.
+FAULT_PAUSE = timedelta(seconds=30)
 DISABLE_AFTER = timedelta(days=3)
 
 

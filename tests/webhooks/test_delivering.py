@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db.models import F
 
 from controlplane.audit.models import AuditEntry
-from controlplane.webhooks import wire
-from controlplane.webhooks.claims import LEASE, claim_turns, give_back
-from controlplane.webhooks.delivery import deliver_turn
+from controlplane.webhooks import delivery, wire
+from controlplane.webhooks.claims import LEASE, TURN, claim_turns, give_back
+from controlplane.webhooks.delivery import deliver_turn, keep_success
 from controlplane.webhooks.models import Delivery, Webhook
-from controlplane.webhooks.schedule import DISABLE_AFTER, MOST_ATTEMPTS, PAUSES
-from controlplane.webhooks.services import rotate_secret, update_webhook
-from tests.webhooks.receiver import answers, babbles, closes, drips, floods, hangs, is_signed
+from controlplane.webhooks.schedule import DISABLE_AFTER, FAULT_PAUSE, MOST_ATTEMPTS, PAUSES
+from controlplane.webhooks.services import delete_webhook, rotate_secret, update_webhook
+from tests.webhooks.receiver import Receiver, answers, babbles, closes, drips, floods, hangs, is_signed
 from tests.webhooks.sending import deliver, happen
 
 pytestmark = pytest.mark.django_db
@@ -264,3 +265,54 @@ def test_a_webhook_that_is_deleted_meanwhile_is_no_error(project, webhook, recei
     Webhook.objects.all().delete()
 
     assert deliver_turn(turn) == 0
+
+
+def point_elsewhere(user, webhook, other):
+    update_webhook(actor=user, webhook_id=webhook.pk, target_url=other.url)
+
+
+def deactivate(user, webhook, other):
+    update_webhook(actor=user, webhook_id=webhook.pk, active=False)
+
+
+def delete(user, webhook, other):
+    delete_webhook(actor=user, webhook_id=webhook.pk)
+
+
+@pytest.mark.parametrize(("change", "to_the_other"), [(point_elsewhere, 2), (deactivate, 0), (delete, 0)])
+def test_what_changes_within_a_turn_counts_for_the_next_delivery(user, project, webhook, receiver, monkeypatch, change, to_the_other):
+    """A receiver that somebody has just taken out is sent nothing more, not even what a worker had taken."""
+    other = Receiver()
+    happen(project, 3)
+    (turn,) = claim_turns(quick=1, slow=1)
+
+    def keep_and_change(*taken: Any) -> bool:
+        kept = keep_success(*taken)
+        change(user, webhook, other)
+        return kept
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(delivery, "keep_success", keep_and_change)
+        assert deliver_turn(turn) == 1
+    deliver()
+    other.close()
+
+    assert (len(receiver.received), len(other.received)) == (1, to_the_other)
+
+
+@pytest.mark.parametrize("place", ["secrets_of", "Connection", "body_of"])
+def test_a_fault_of_ours_is_no_failure_of_the_receiver_and_makes_a_pause(project, webhook, receiver, moving_clock, monkeypatch, place):
+    """Else the worker would take the same turn again and again, as fast as it can."""
+    happen(project, 2 * TURN)
+    (turn,) = claim_turns(quick=1, slow=1)
+    with monkeypatch.context() as broken:
+        broken.setattr(delivery, place, lambda *_, **__: 1 // 0)
+        with pytest.raises(ZeroDivisionError):
+            deliver_turn(turn)
+
+    assert claim_turns(quick=8, slow=8) == []
+    webhook.refresh_from_db()
+    assert (webhook.failures, webhook.active) == (0, True)
+    moving_clock.advance(seconds=FAULT_PAUSE.total_seconds())
+    assert deliver() == 2 * TURN
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
