@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,9 @@ from django.db import InterfaceError, OperationalError, transaction
 
 from billing.pricing import cost_of_run
 from controlplane.common.valkey import valkey
+from deployments.alerts import raise_alert
 from deployments.announcements import announce_runs
-from deployments.models import UsageEvent
+from deployments.models import AlertKind, UsageEvent
 from deployments.offers import find_product
 from deployments.usage_sums import insert_events
 
@@ -30,6 +31,9 @@ RECLAIM_AFTER_MS = 30_000
 # A year: no run takes longer, and sums must not overflow.
 MOST_MS = 366 * 24 * 3600 * 1000
 STATES = {"SUCCESS", "FAILURE"}
+# What every report of one run tells alike. Times are those of the gateway that ended it: one that slept may tell it late.
+SAME_IN_ALL_REPORTS = ("deployment_id", "product", "state", "duration_ms")
+ENDED_APART = timedelta(minutes=15)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -39,8 +43,8 @@ def consume_usage() -> int:
 
     At least once in, exactly once kept: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
     stream after the commit. Entries of a worker that died are taken over after 30 seconds; while the database does not answer (raises
-    OperationalError or InterfaceError), they are everybody's again at once. An entry that cannot be read or priced is moved to
-    `sw:usage:refused` for an operator.
+    OperationalError or InterfaceError), they are everybody's again at once. An entry that cannot be read or priced, or that tells another
+    run under the id of one that is kept, is moved to `sw:usage:refused` with the reason as `refused`, and operators are alerted.
     """
     ensure_group()
     total = 0
@@ -99,24 +103,51 @@ def flat(found: Any) -> list[Entry]:
 
 def store(entries: list[Entry]) -> None:
     """Insert, commit, then take the entries out of the stream."""
-    events: list[UsageEvent] = []
-    refused: list[Any] = []
-    for key, fields in entries:
+    parsed: list[tuple[UsageEvent, Entry]] = []
+    refused: list[tuple[Entry, str]] = []
+    for entry in entries:
         try:
-            events.append(parse_event(fields))
+            parsed.append((parse_event(entry[1]), entry))
         except (KeyError, ValueError, OverflowError, LookupError) as error:
-            logger.error("usage entry %s refused: %s", key, error)  # noqa: TRY400
-            refused.append(fields)
+            refused.append((entry, str(error)))
+    events = [event for event, _ in parsed]
     with transaction.atomic():
-        insert_events(events)
+        if insert_events(events) < len(events):
+            refused += other_runs(parsed)
         announce_runs(events)
+        if refused:
+            alert_operators(refused)
     pipe = valkey().pipeline(transaction=True)
-    for fields in refused:
-        pipe.xadd(REFUSED_STREAM, fields)
+    for (_, fields), reason in refused:
+        told: Any = {**fields, "refused": reason}
+        pipe.xadd(REFUSED_STREAM, told)
     ids = [key for key, _ in entries]
     pipe.xack(STREAM, GROUP, *ids)
     pipe.xdel(STREAM, *ids)
     pipe.execute()
+
+
+def other_runs(parsed: list[tuple[UsageEvent, Entry]]) -> list[tuple[Entry, str]]:
+    """Return the entries whose run is kept already but was another one: executed, and neither counted nor charged."""
+    kept = UsageEvent.objects.in_bulk([event.run for event, _ in parsed])
+    return [(entry, f"another run is kept as {event.run}: {kept[event.run]}") for event, entry in parsed if differs(event, kept[event.run])]
+
+
+def differs(event: UsageEvent, kept: UsageEvent) -> bool:
+    """Tell whether two reports are of two executions. Gateways that both ended a run tell one duration, and times that hardly differ."""
+    if any(getattr(event, name) != getattr(kept, name) for name in SAME_IN_ALL_REPORTS):
+        return True
+    return abs(event.ended_at - kept.ended_at) > ENDED_APART
+
+
+def alert_operators(refused: list[tuple[Entry, str]]) -> None:
+    """Tell operators what was put aside."""
+    for (key, fields), reason in refused:
+        logger.error("usage entry %s refused: %s (%s)", key, reason, fields)
+    (_, fields), reason = refused[0]
+    run = fields.get(b"run", b"?").decode("utf-8", "replace")[:40]
+    detail = f"Runs were executed and not charged. The first: {run}: {reason}. All are on the stream {REFUSED_STREAM} in Valkey (docs/operations.md)."
+    raise_alert(AlertKind.USAGE_REFUSED, REFUSED_STREAM, detail=detail)
 
 
 def parse_event(fields: dict[bytes, bytes]) -> UsageEvent:

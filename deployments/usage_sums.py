@@ -44,20 +44,24 @@ INSERT = f"""
         SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())})
         ON CONFLICT (run) DO NOTHING RETURNING *
     )
-    {INTO_BUCKETS} {SUMS.format(source="fresh")}
-    ON CONFLICT ({KEY}) DO UPDATE SET
-        hits = {BUCKETS}.hits + excluded.hits,
-        failures = {BUCKETS}.failures + excluded.failures,
-        duration_ms = {BUCKETS}.duration_ms + excluded.duration_ms,
-        micro_credits = {BUCKETS}.micro_credits + excluded.micro_credits"""  # noqa: S608
+    , sums AS (
+        {INTO_BUCKETS} {SUMS.format(source="fresh")}
+        ON CONFLICT ({KEY}) DO UPDATE SET
+            hits = {BUCKETS}.hits + excluded.hits,
+            failures = {BUCKETS}.failures + excluded.failures,
+            duration_ms = {BUCKETS}.duration_ms + excluded.duration_ms,
+            micro_credits = {BUCKETS}.micro_credits + excluded.micro_credits
+    )
+    SELECT count(*) FROM fresh"""  # noqa: S608
 OF_DAY = "({table}.{column} >= %(first)s AND {table}.{column} < %(end)s AND (%(deployment)s::uuid IS NULL OR {table}.deployment_id = %(deployment)s))"
 
 
-def insert_events(events: Sequence[UsageEvent]) -> None:
-    """Insert runs and add them to their sums; a run that is there already changes nothing, whoever reports it again."""
+def insert_events(events: Sequence[UsageEvent]) -> int:
+    """Insert runs and add them to their sums; return how many were new. A run that is there already changes nothing, whoever reports it again."""
     rows = sorted(events, key=lambda event: event.run)
     with connection.cursor() as cursor:
         cursor.execute(INSERT, [[getattr(event, name) for event in rows] for name in COLUMNS])
+        return int(cursor.fetchone()[0])
 
 
 def rebuild_sums(

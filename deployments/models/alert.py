@@ -13,6 +13,7 @@ class AlertKind(models.TextChoices):
     STUCK_REPLICA = "STUCK_REPLICA"
     ORPHAN = "ORPHAN"
     OVERDUE = "OVERDUE"
+    USAGE_REFUSED = "USAGE_REFUSED"
 
 
 class Alert(BaseModel):

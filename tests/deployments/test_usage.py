@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
@@ -14,7 +14,7 @@ from controlplane.common.clock import milliseconds
 from controlplane.common.ids import uuid7
 from controlplane.common.valkey import valkey
 from deployments import usage
-from deployments.models import Deployment, UsageEvent
+from deployments.models import Alert, Deployment, UsageEvent
 from deployments.selectors_usage import usage_by_product
 from deployments.usage import consume_usage
 from tests.deployments.builders import deploy
@@ -73,12 +73,39 @@ def test_a_run_that_is_reported_again_is_counted_once(running: Deployment) -> No
     fields = report(running)
     report(running, run=fields["run"])
     consume_usage()
-    report(running, run=fields["run"], duration_ms=9999)
+    # Another gateway that ended it too says the same of it, a little later.
+    report(running, run=fields["run"], at=NOON + timedelta(seconds=20))
 
     consume_usage()
 
-    assert UsageEvent.objects.get().duration_ms == 12
-    assert valkey().xlen("sw:usage") == 0
+    assert UsageEvent.objects.get().ended_at == NOON
+    assert (valkey().xlen("sw:usage"), valkey().xlen("sw:usage:refused")) == (0, 0)
+    assert not Alert.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "other", [{"duration_ms": 13}, {"state": "FAILURE"}, {"product": "AWS CLUSTER M"}, {"at": NOON + timedelta(hours=2)}]
+)
+@pytest.mark.parametrize("in_one_batch", [False, True])
+def test_another_run_under_the_id_of_one_is_kept_aside_and_operators_are_told(
+    running: Deployment, other: dict[str, Any], *, in_one_batch: bool
+) -> None:
+    fields = report(running)
+    if not in_one_batch:
+        consume_usage()
+    report(running, run=fields["run"], **other)
+    report(running)
+
+    consume_usage()
+
+    assert {event.duration_ms for event in UsageEvent.objects.all()} == {12}
+    assert (UsageEvent.objects.count(), valkey().xlen("sw:usage")) == (2, 0)
+    [(_, kept)] = cast("list[tuple[bytes, dict[bytes, bytes]]]", valkey().xrange("sw:usage:refused"))
+    assert kept[b"run"].decode() == fields["run"]
+    assert b"another run" in kept[b"refused"]
+    alert = Alert.objects.get(cleared_at=None)
+    assert (alert.kind, alert.subject) == ("USAGE_REFUSED", "sw:usage:refused")
+    assert fields["run"] in alert.detail
 
 
 def test_a_worker_that_dies_before_the_commit_loses_nothing(running: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,6 +155,7 @@ def test_an_entry_that_cannot_be_is_kept_aside_and_does_not_hold_up_the_rest(run
     assert consume_usage() == 2
 
     assert (UsageEvent.objects.count(), valkey().xlen("sw:usage"), valkey().xlen("sw:usage:refused")) == (1, 0, 1)
+    assert Alert.objects.get().kind == "USAGE_REFUSED"
 
 
 def test_a_valkey_that_lost_its_data_is_no_error(running: Deployment) -> None:
