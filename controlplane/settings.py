@@ -96,6 +96,7 @@ PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL", default="")
 PACKAGE_FOLDER = env("PACKAGE_FOLDER", default="")
 REGISTRY_URL = env("REGISTRY_URL", default="").rstrip("/")
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
+AGENT_BUNDLE_BYTES = env.int("AGENT_BUNDLE_BYTES", default=20 * 1024**3)
 # Receivers of webhooks (docs/webhooks.md): private networks that they may be in, and whether they may be on this machine, without TLS.
 WEBHOOK_ALLOWED_NETWORKS = [ip_network(text) for text in env.list("WEBHOOK_ALLOWED_NETWORKS", default=[])]
 WEBHOOK_LOOPBACK = env.bool("WEBHOOK_LOOPBACK", default=False)
@@ -272,6 +273,8 @@ CELERY_BROKER_URL = REDIS_URL
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "slipway"
+# Builds take minutes: they have workers of their own, so that nothing else waits for them.
+CELERY_TASK_ROUTES = {"deployments.build": {"queue": "slipway-builds"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -10,10 +11,13 @@ import shutil
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.exceptions import ResponseStreamingError
 
-from deployments.providers.local import limits, logfile, sandbox
+from controlplane.common.errors import Unavailable
+from deployments.providers.local import bundle_cache, limits, logfile, sandbox
 from deployments.providers.local.bundle_cache import UNUSED_SECONDS, BadBundle, BundleCache
 from deployments.providers.local.host import LONGEST_SOCKET_FOLDER, run_folder
 from deployments.providers.local.limits import Limits, WatchdogLimiter, find_limiter
@@ -103,7 +107,7 @@ def cache_of(folder: Path, content: bytes) -> tuple[BundleCache, str, list[str]]
         asked.append(digest)
         return io.BytesIO(content)
 
-    return BundleCache(folder, open_bundle), hashlib.sha256(content).hexdigest(), asked
+    return BundleCache(folder, open_bundle, limit=10**6), hashlib.sha256(content).hexdigest(), asked
 
 
 def test_a_bundle_is_fetched_once_and_readable_for_every_user(tmp_path: Path) -> None:
@@ -152,15 +156,104 @@ def test_what_is_no_tar_is_refused(tmp_path: Path) -> None:
         cache.ensure(digest)
 
 
-def test_only_bundles_that_nobody_has_used_for_long_are_removed(tmp_path: Path) -> None:
-    old = time.time() - UNUSED_SECONDS - 60
-    for name, when in {"used": old, "unused": old, "recent": time.time(), "tmpabc": time.time()}.items():
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, (when, when))
+def bundles_of(folder: Path, sizes: dict[str, int], *, limit: int) -> tuple[BundleCache, dict[str, str]]:
+    """Return a cache, and the digests of bundles with one file of these sizes by their names."""
+    contents = {name: tar_of((tarfile.TarInfo(name), bytes(size))) for name, size in sizes.items()}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    by_digest = {digests[name]: content for name, content in contents.items()}
+    return BundleCache(folder, lambda digest: io.BytesIO(by_digest[digest]), limit=limit), digests
 
-    BundleCache(tmp_path, lambda digest: io.BytesIO()).prune(["used"])
 
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["recent", "used"]
+def aged(path: Path, seconds: float) -> None:
+    when = time.time() - seconds
+    os.utime(path, (when, when))
+
+
+def test_what_a_killed_agent_left_half_unpacked_is_removed_when_the_next_one_starts(tmp_path: Path) -> None:
+    cache, digests = bundles_of(tmp_path, {"whole": 1}, limit=10**6)
+    cache.ensure(digests["whole"])
+    (tmp_path / "tmpabc" / "site-packages").mkdir(parents=True)
+
+    cache.clear()
+
+    assert [path.name for path in tmp_path.iterdir()] == [digests["whole"]]
+
+
+def test_a_bundle_that_nobody_has_used_for_long_goes_when_another_one_comes(tmp_path: Path) -> None:
+    cache, digests = bundles_of(tmp_path, {"used": 1, "unused": 1, "recent": 1, "new": 1}, limit=10**6)
+    cache.hold(digests["used"])
+    for name in ("used", "unused", "recent"):
+        cache.ensure(digests[name])
+    for name in ("used", "unused"):
+        aged(tmp_path / digests[name], UNUSED_SECONDS + 60)
+
+    cache.ensure(digests["new"])
+
+    assert {path.name for path in tmp_path.iterdir()} == {digests[name] for name in ("used", "recent", "new")}
+
+
+def test_bundles_take_no_more_room_than_they_may_and_the_oldest_goes_first(tmp_path: Path) -> None:
+    cache, digests = bundles_of(tmp_path, {"old": 4000, "older": 4000, "held": 4000, "new": 4000}, limit=13_000)
+    cache.hold(digests["held"])
+    for age, name in enumerate(("old", "older", "held"), start=1):
+        cache.ensure(digests[name])
+        aged(tmp_path / digests[name], age * 100)
+
+    cache.ensure(digests["new"])
+
+    assert {path.name for path in tmp_path.iterdir()} == {digests[name] for name in ("held", "old", "new")}
+
+
+def test_what_a_replica_uses_stays_however_little_room_there_is(tmp_path: Path) -> None:
+    cache, digests = bundles_of(tmp_path, {"one": 4000, "two": 4000}, limit=1)
+    for name in ("one", "one", "two"):
+        cache.hold(digests[name])
+    cache.ensure(digests["one"])
+    cache.release(digests["one"])
+    aged(cache.ensure(digests["one"]), UNUSED_SECONDS + 60)
+    cache.ensure(digests["two"])
+    assert len(list(tmp_path.iterdir())) == 2
+
+    cache.release(digests["one"])
+
+    assert [path.name for path in tmp_path.iterdir()] == [digests["two"]]
+
+
+def test_a_full_disk_loses_first_what_nobody_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, digests = bundles_of(tmp_path, {"unused": 1, "held": 1, "new": 1}, limit=10**6)
+    cache.hold(digests["held"])
+    for name in ("unused", "held"):
+        cache.ensure(digests[name])
+    write, room = bundle_cache.write_member, iter([False, True])
+
+    def write_if_there_is_room(*arguments: Any) -> None:
+        if not next(room):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(*arguments)
+
+    monkeypatch.setattr(bundle_cache, "write_member", write_if_there_is_room)
+
+    cache.ensure(digests["new"])
+
+    assert {path.name for path in tmp_path.iterdir()} == {digests["held"], digests["new"]}
+
+
+class BrokenStream(io.BytesIO):
+    """The object store's connection, which ends in the middle as botocore's does."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell():
+            raise ResponseStreamingError(error="the connection broke")
+        return super().read(100)
+
+
+def test_a_stream_that_breaks_off_may_be_tried_again_and_leaves_nothing(tmp_path: Path) -> None:
+    cache = BundleCache(tmp_path, lambda _: BrokenStream(bytes(10_000)), limit=10**6)
+
+    with pytest.raises(Unavailable, match="broke off"):
+        cache.ensure("0" * 64)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def fake_v2(root: Path) -> None:

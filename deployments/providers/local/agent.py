@@ -53,7 +53,7 @@ def make_host() -> Host:
     group = f"{GROUP_PREFIX}{hashlib.sha256(os.fsencode(folders.root)).hexdigest()[:12]}"
     return Host(
         folders=folders,
-        bundles=BundleCache(folders.bundles, open_bundle),
+        bundles=BundleCache(folders.bundles, open_bundle, limit=settings.AGENT_BUNDLE_BYTES),
         sandbox=find_sandbox(
             python=Path(settings.RUNTIME_PYTHON), code=code, scratch=folders.run, wanted=os.environ.get("AGENT_SANDBOX", "auto")
         ),

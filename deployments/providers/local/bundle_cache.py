@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -10,14 +12,19 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
+from uuid import uuid4
+
+from controlplane.common.errors import Unavailable
 
 MAX_UNPACKED_BYTES = 8 * 1024**3
 UNUSED_SECONDS = 7 * 24 * 3600
 CHUNK = 1024 * 1024
+SCRATCH = "tmp"
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class BadBundle(Exception):
@@ -36,41 +43,106 @@ class HashingReader(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Read and hash."""
-        data = self.stream.read(size)
+        """Read and hash. Raises Unavailable when the stream breaks off."""
+        try:
+            data = self.stream.read(size)
+        except Exception as error:  # of botocore, of what lies below it, of the socket: all say that nothing is wrong with the bundle
+            raise Unavailable("object_store", f"The bundle broke off on its way ({type(error).__name__}). It is fetched again.") from error
         self.digest.update(data)
         return data
 
 
 class BundleCache:
-    """`open_bundle(digest)` gives the tar's stream; errors of it pass through."""
+    """Bundles by digest, `limit` bytes of them or what replicas hold. `open_bundle(digest)` gives the tar's stream; its errors pass through."""
 
-    def __init__(self, folder: Path, open_bundle: Callable[[str], IO[bytes]]) -> None:
+    def __init__(self, folder: Path, open_bundle: Callable[[str], IO[bytes]], *, limit: int) -> None:
         self.folder = folder
         self.open_bundle = open_bundle
+        self.limit = limit
         self.locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self.guard = threading.Lock()
+        self.held: Counter[str] = Counter()
+        self.sizes: dict[str, int] = {}
+
+    def hold(self, digest: str) -> None:
+        """Keep a bundle, also one that is not there yet, until it is released as often."""
+        with self.guard:
+            self.held[digest] += 1
+
+    def release(self, digest: str) -> None:
+        """Say that a replica does not need its bundle any more."""
+        with self.guard:
+            self.held[digest] -= 1
+            self.held += Counter()  # drops what is at zero
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / digest)
+        self.prune()
 
     def ensure(self, digest: str) -> Path:
-        """Return the folder of the bundle, fetching it when it is not there yet. Raises BadBundle."""
+        """Return the folder of the bundle, fetching it when it is not there yet. Raises BadBundle, Unavailable, and OSError for a full disk."""
         final = self.folder / digest
         with self.locks[digest]:
             if not final.is_dir():
-                with self.open_bundle(digest) as stream:
-                    unpack(stream, digest, final)
+                try:
+                    self.fetch(digest, final)
+                except OSError as error:
+                    if error.errno not in NO_ROOM:
+                        raise
+                    self.prune(limit=0)
+                    self.fetch(digest, final)
             os.utime(final)
         return final
 
-    def prune(self, used: Iterable[str]) -> None:
-        """Remove what no replica uses and none has used for a week, and what a killed agent left half unpacked."""
-        keep = set(used)
+    def fetch(self, digest: str, final: Path) -> None:
+        """Bring a bundle here, then see that not too much is."""
+        with self.open_bundle(digest) as stream:
+            unpack(stream, digest, final)
+        self.prune(keep=digest)
+
+    def clear(self) -> None:
+        """Remove what a killed agent left half unpacked or half removed. Call it before anything is fetched."""
+        for path in self.folder.glob(f"{SCRATCH}*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def prune(self, *, keep: str = "", limit: int | None = None) -> None:
+        """Remove what no replica holds: what none has used for a week, and while there is more than may be, what was used longest ago."""
+        found = sorted(self.here())
+        total = sum(self.size(digest) for _, digest in found)
+        for used_at, digest in found:
+            too_much = total > (self.limit if limit is None else limit)
+            if digest != keep and (too_much or time.time() - used_at > UNUSED_SECONDS):
+                total -= self.remove(digest)
+
+    def here(self) -> Iterator[tuple[float, str]]:
+        """Yield (when it was last used, digest) of the bundles that are here."""
         for path in self.folder.iterdir():
-            if path.name not in keep and (path.name.startswith("tmp") or time.time() - path.stat().st_mtime > UNUSED_SECONDS):
-                shutil.rmtree(path, ignore_errors=True)
+            if not path.name.startswith(SCRATCH):
+                with contextlib.suppress(FileNotFoundError):
+                    yield path.stat().st_mtime, path.name
+
+    def size(self, digest: str) -> int:
+        """Return the bytes of a bundle, which never change: they are counted once."""
+        if digest not in self.sizes:
+            files = [os.path.join(place, name) for place, _, names in os.walk(self.folder / digest) for name in names]
+            with contextlib.suppress(FileNotFoundError):  # another thread removes it at this moment
+                self.sizes[digest] = sum(os.lstat(file).st_size for file in files)
+        return self.sizes.get(digest, 0)
+
+    def remove(self, digest: str) -> int:
+        """Remove a bundle and return its size, 0 if a replica holds it. Who comes to hold it afterwards finds nothing, and fetches it anew."""
+        scratch = self.folder / f"{SCRATCH}-{uuid4().hex}"
+        with self.guard:
+            if digest in self.held:
+                return 0
+            with contextlib.suppress(OSError):
+                (self.folder / digest).rename(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return self.sizes.pop(digest, 0)
 
 
 def unpack(stream: IO[bytes], digest: str, final: Path) -> None:
     """Extract beside `final`, compare the digest, then rename: a half-done bundle is never seen."""
-    scratch = Path(tempfile.mkdtemp(prefix="tmp", dir=final.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=final.parent))
     try:
         source = HashingReader(stream)
         extract(source, scratch)

@@ -106,4 +106,5 @@ def parse_state(answer: dict[str, Any]) -> ReplicaState:
         restarts=answer["restarts"],
         isolation=answer["isolation"],
         billed_from=datetime.fromisoformat(answer["billed_from"]) if answer.get("billed_from") else None,
+        passing=answer.get("passing", False),
     )

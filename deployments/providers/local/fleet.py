@@ -45,6 +45,7 @@ class Fleet:
     def resume(self) -> None:
         """Clear what a killed agent left behind and start again what is wanted."""
         self.host.limiter.clear()
+        self.host.bundles.clear()
         logfile.mend(self.host.folders.logs)
         for path in sorted(self.host.folders.replicas.glob("*.json")):
             try:
@@ -52,7 +53,7 @@ class Fleet:
                 self.begin(ReplicaSpec(**kept["spec"]))
             except (ValueError, TypeError, KeyError) as error:
                 logger.warning("%s is no specification (%s): left alone", path, error)
-        self.host.bundles.prune(replica.spec.bundle for replica in self.replicas.values())
+        self.host.bundles.prune()
         logfile.prune(self.host.folders.logs, keep=self.replicas)
 
     def begin(self, spec: ReplicaSpec) -> Replica:
@@ -61,6 +62,7 @@ class Fleet:
         if self.host.sandbox.own_user:
             uid = user_for(spec.name, [replica.uid for replica in self.replicas.values() if replica.uid is not None])
         replica = Replica(spec, self.host, uid=uid)
+        self.host.bundles.hold(spec.bundle)
         self.replicas[spec.name] = replica
         replica.start()
         return replica
@@ -97,6 +99,7 @@ class Fleet:
         """Stop a replica, then forget it."""
         await replica.stop()
         self.replicas.pop(replica.spec.name, None)
+        await asyncio.to_thread(self.host.bundles.release, replica.spec.bundle)
 
     async def close(self) -> None:
         """Stop all replicas at once; they stay wanted."""

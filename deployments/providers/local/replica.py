@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import signal
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ from deployments.providers.local.probe import get_health
 from deployments.providers.local.relay import Relay
 from deployments.providers.local.removal import remove_tree
 from deployments.providers.local.sandbox import launch_command
+
+logger = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 25.0
 START_POLL_SECONDS = 0.02
@@ -45,6 +48,7 @@ class Replica:
         self.memory_mb = min(spec.ram_mb, limits.total_memory_mb())
         self.phase = Phase.STARTING
         self.detail = ""
+        self.passing = False
         self.restarts = 0
         self.was_ready = False
         self.billed_from: datetime | None = None
@@ -71,6 +75,7 @@ class Replica:
             "address": f"unix:{self.socket}",
             "workers": self.host.workers(self.spec.vcpu),
             "detail": self.detail,
+            "passing": self.passing,
             "restarts": self.restarts,
             "isolation": self.host.isolation,
             "billed_from": self.billed_from.isoformat() if self.billed_from else None,
@@ -90,7 +95,10 @@ class Replica:
         except (BadBundle, NotFound) as error:
             self.fail(str(error))
         except OSError as error:
-            self.fail(f"This machine could not start it: {error}")
+            self.fail(f"This machine could not start it: {error}", passing=True)
+        except Exception as error:  # nobody would see it: whoever asks is to hear of an end, and may try elsewhere
+            logger.exception("%s ended with a fault of the agent", self.spec.name)
+            self.fail(f"This machine could not start it: {type(error).__name__}: {error}", passing=True)
         finally:
             self.relay.close()
             await self.end_processes()
@@ -222,9 +230,9 @@ class Replica:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(largest, signal.SIGKILL)
 
-    def fail(self, detail: str) -> None:
-        """Give up: the reason is shown to the user."""
-        self.phase, self.detail = Phase.FAILED, detail
+    def fail(self, detail: str, *, passing: bool = False) -> None:
+        """Give up: the reason is shown to the user. `passing`: it is this machine's fault, so that another attempt may do better."""
+        self.phase, self.detail, self.passing = Phase.FAILED, detail, passing
         self.log.note("ERROR", detail)
 
     def pids(self) -> set[int]:
