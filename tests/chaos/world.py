@@ -75,6 +75,7 @@ class World:
     depth: int = 0
     due_sweep: datetime = START
     due_demand: datetime = START
+    due_overdue: datetime = START
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -149,8 +150,10 @@ class World:
         if self.now >= self.due_sweep:
             self.due_sweep = self.now + timedelta(seconds=10)
             self.act("sweep", sweep_providers)
-            self.act("overdue", tell_overdue)
             self.act("routes", repair_routes)
+        if self.now >= self.due_overdue:
+            self.due_overdue = self.now + timedelta(minutes=1)
+            self.act("overdue", tell_overdue)
         self.work()
 
     # What users do.
