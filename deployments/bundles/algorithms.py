@@ -17,6 +17,7 @@ from controlplane.common.objectstore import object_store
 from controlplane.hub.selectors import FoundPackage, Platform, package_for
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles.environment import runtime_environment
+from deployments.bundles.room import telling_of_room
 from deployments.errors import BuildFailed
 
 SPOOL_BYTES = 32 * 1024 * 1024
@@ -87,15 +88,19 @@ def known_platform() -> Platform | None:
         return None
 
 
-def open_package(taken: Taken, stack: contextlib.ExitStack) -> zipfile.ZipFile:
-    """Fetch a package and open it; its bytes must be those that were uploaded. Raises BuildFailed (PACKAGE_MISSING, BAD_PACKAGE)."""
+def open_package(taken: Taken, stack: contextlib.ExitStack, tick: Callable[[], None] = lambda: None) -> zipfile.ZipFile:
+    """Fetch a package and open it; its bytes must be those that were uploaded. `tick` is called for each piece.
+
+    Raises BuildFailed (PACKAGE_MISSING, BAD_PACKAGE), BuildDelayed (NO_BUILD_FOLDER) when the disk is full.
+    """
     spool: IO[bytes] = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))  # noqa: SIM115 - the stack closes it
     digest = hashlib.sha256()
     try:
-        with object_store().open_stream(taken.package.key) as stream:
+        with telling_of_room(tempfile.gettempdir()), object_store().open_stream(taken.package.key) as stream:
             while data := stream.read(1024 * 1024):
                 digest.update(data)
                 spool.write(data)
+                tick()
     except NotFound as error:
         raise BuildFailed(
             "PACKAGE_MISSING", f"The package of {taken.name} is not in the object store any more. Upload it again."

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from django.conf import settings
 from packaging.utils import canonicalize_name
 
 from deployments.bundles.requirements import Wanted
+from deployments.bundles.room import no_room
 from deployments.errors import BuildDelayed, BuildFailed
 
 PLUGIN = "slipway-plugin-"
@@ -17,6 +19,7 @@ INDEX_DOWN = re.compile(
     r"Could not connect|connection (refused|reset)|error decoding response body|lacks valid authentication|unexpected EOF",
     re.IGNORECASE,
 )
+NO_ROOM = "No space left on device"
 WRONG_BYTES = "Hash mismatch"
 OWN = rf"{PLUGIN}(\d+)(?:==1)?"
 NEEDS = re.compile(rf"{OWN} depends? on ([^\s]+)")
@@ -38,6 +41,8 @@ def explain(
     """Return the error to raise. `plugins` are the names behind the numbers in the installer's text, `engine` the packages that are held fast."""
     text = "\n".join(lines)
     said = readable(text, plugins)
+    if NO_ROOM in text:
+        return no_room(settings.BUILD_FOLDER)
     if INDEX_DOWN.search(text) and WRONG_BYTES not in text:
         return BuildDelayed("INDEX_DOWN", f"The package index does not answer as it should. The installer says: {said}")
     code, what = verdict(text, engine)

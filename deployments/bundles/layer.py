@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
+from deployments.bundles.room import telling_of_room
 from deployments.errors import BuildFailed
 
 WORKFLOW = "workflow.json"
@@ -21,10 +23,11 @@ CHUNK = 1024 * 1024
 
 
 class HashingWriter(io.RawIOBase):
-    """A file that hashes and counts what is written to it."""
+    """A file that hashes and counts what is written to it, `limit` bytes at most (0 = any number)."""
 
-    def __init__(self, target: IO[bytes]) -> None:
+    def __init__(self, target: IO[bytes], *, limit: int = 0) -> None:
         self.target = target
+        self.limit = limit
         self.digest = hashlib.sha256()
         self.size = 0
 
@@ -33,10 +36,34 @@ class HashingWriter(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write and hash."""
+        """Write and hash. Raises BuildFailed (BUNDLE_TOO_LARGE) before the limit is passed."""
+        if self.limit and self.size + len(data) > self.limit:
+            raise too_large("With the packages that its plugins require the workflow has", self.limit)
         self.digest.update(data)
         self.size += len(data)
         return self.target.write(data)
+
+
+class TickingReader(io.RawIOBase):
+    """A stream that calls `tick` for each piece that is read of it, so that a large file is no silence."""
+
+    def __init__(self, stream: IO[bytes], tick: Callable[[], None]) -> None:
+        self.stream = stream
+        self.tick = tick
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read a piece."""
+        self.tick()
+        return self.stream.read(size)
+
+
+def too_large(what: str, limit: int) -> BuildFailed:
+    """Return the refusal of something that `what` begins to tell of."""
+    return BuildFailed("BUNDLE_TOO_LARGE", f"{what} more than {limit / 1024**3:.3g} GB. Ask for fewer or smaller packages, and push again.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,25 +119,22 @@ def write_layer(
     """Write the tar and return its SHA-256 and size in bytes. The same archives give the same bytes for everyone, always.
 
     `workflow` takes the place of the archive's workflow.json; `added` are files and contents by their path in the bundle. `tick` is called
-    after each file.
+    for each piece of a file.
+
+    Raises BuildFailed (BAD_ARCHIVE, BUNDLE_TOO_LARGE), BuildDelayed (NO_BUILD_FOLDER) when the disk is full.
     """
     entries: dict[str, Member | Path | bytes] = {**dict(members(sources)), **(added or {})}
     if workflow is not None:
         entries[WORKFLOW] = workflow
-    writer = HashingWriter(target)
+    writer = HashingWriter(target, limit=MAX_UNPACKED_BYTES)
     try:
-        with tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+        with telling_of_room(tempfile.gettempdir()), tarfile.open(fileobj=writer, mode="w|", format=tarfile.PAX_FORMAT) as tar:
             for path, content in sorted(entries.items()):
                 entry, stream = opened(path, content)
                 with stream:
-                    tar.addfile(entry, stream)
-                tick()
+                    tar.addfile(entry, cast("IO[bytes]", TickingReader(stream, tick)))
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
         raise BuildFailed("BAD_ARCHIVE", f"The archive cannot be read: {error}") from error
-    if writer.size > MAX_UNPACKED_BYTES:
-        raise BuildFailed(
-            "BUNDLE_TOO_LARGE", f"With the packages that its plugins require the workflow has more than {MAX_UNPACKED_BYTES >> 30} GB."
-        )
     return writer.digest.hexdigest(), writer.size
 
 

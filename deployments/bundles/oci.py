@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
-from deployments.bundles.layer import HashingWriter
+from deployments.bundles.layer import HashingWriter, TickingReader
 from deployments.bundles.registry import DOCKER_MANIFEST, OCI_MANIFEST, Document, NotInRegistry, Registry, RegistryRefused, sha256
 
 # Where the runtime finds the bundle in the image.
@@ -138,8 +138,8 @@ def pack_layer(bundle: IO[bytes], target: IO[bytes], tick: Callable[[], None] = 
             for member in source:
                 entry = tarfile.TarInfo(f"{PLACE}/{member.name}")
                 entry.size, entry.mode = member.size, member.mode
-                tar.addfile(entry, source.extractfile(member))
-                tick()
+                content = source.extractfile(member)
+                tar.addfile(entry, cast("IO[bytes]", TickingReader(content, tick)) if content else None)
     return Layer(f"sha256:{plain.digest.hexdigest()}", f"sha256:{packed.digest.hexdigest()}", packed.size)
 
 

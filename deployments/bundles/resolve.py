@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -19,16 +20,28 @@ from django.conf import settings
 
 from deployments.bundles.bases import Base
 from deployments.bundles.explain import PLUGIN, explain
+from deployments.bundles.layer import MAX_UNPACKED_BYTES, too_large
 from deployments.bundles.requirements import OPENCV, Wanted
+from deployments.bundles.room import check_room, telling_of_room
 from deployments.bundles.tool import run_installer
-from deployments.errors import BuildFailed
+from deployments.errors import BuildDelayed, BuildFailed
 
 PREFIX = "build-"
+LOCK_NAME = ".building"
 NO_INDEX = "none"
-LEFTOVER_SECONDS = 24 * 3600
+# A worker that has just made its folder may not have its lock yet.
+NEW_SECONDS = 60
+MEASURE_SECONDS = 5.0
 CLEAN_SECONDS = 20.0
 # Their dependencies are in the engine's environment, or left out of it on purpose.
 LEFT_TO_THE_ENGINE = (*sorted(OPENCV), "ikomia")
+
+
+@dataclass(slots=True)
+class Measure:
+    """When the room is looked at next (by the monotonic clock)."""
+
+    due_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +99,18 @@ class Installer:
             seconds=settings.BUILD_TIMEOUT,
             secrets=index_variables(),
             on_line=on_line,
-            tick=self.tick,
+            tick=partial(self.watch, Measure()),
         )
+
+    def watch(self, measure: Measure) -> None:
+        """Look at the room that is taken and left, each few seconds. Raises BuildFailed (BUNDLE_TOO_LARGE), BuildDelayed (NO_BUILD_FOLDER)."""
+        self.tick()
+        if time.monotonic() < measure.due_at:
+            return
+        if sum(sizes_below(self.folder)) > MAX_UNPACKED_BYTES:
+            raise too_large("The packages that the plugins require take", MAX_UNPACKED_BYTES)
+        check_room(self.folder)
+        measure.due_at = time.monotonic() + MEASURE_SECONDS
 
     def describe(self, number: int, requirements: Sequence[str]) -> None:
         """Write a plugin as a project that only has dependencies: the installer's messages then say whose requirement it is."""
@@ -117,33 +140,59 @@ def index_variables() -> dict[str, str]:
 
 @contextmanager
 def workshop() -> Iterator[tuple[Path, Path]]:
-    """Give a folder for one build, removed afterwards, and the folder of downloads that all builds share (bounded by BUILD_CACHE_BYTES)."""
+    """Give a folder for one build, removed afterwards, and the folder of downloads that all builds share (bounded by BUILD_CACHE_BYTES).
+
+    Raises BuildFailed (NO_BUILD_FOLDER) when there can be none, BuildDelayed (NO_BUILD_FOLDER) for a disk that is full now or becomes so: then
+    the downloads are dropped.
+    """
     root = Path(settings.BUILD_FOLDER)
+    cache = root / "cache"
     try:
-        cache = root / "cache"
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        remove_leftovers(root)
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        with telling_of_room(str(root)):
+            cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+            remove_leftovers(root)
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
     except OSError as error:
         raise BuildFailed("NO_BUILD_FOLDER", f"BUILD_FOLDER ({root}) cannot be written: {error.strerror}.") from error
+    most = settings.BUILD_CACHE_BYTES
     try:
-        yield folder, cache
+        with telling_of_room(str(root)), (folder / LOCK_NAME).open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            check_room(root)
+            yield folder, cache
+    except BuildDelayed as error:
+        most = 0 if error.code == "NO_BUILD_FOLDER" else most
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        bound_cache(cache)
+        bound_cache(cache, most)
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove the folders of builds whose worker was killed: no build lives as long."""
+    """Remove the folders of builds whose worker was killed: the system has let go of their locks."""
     for path in root.glob(f"{PREFIX}*"):
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:
+            if is_left(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def bound_cache(cache: Path) -> None:
+def is_left(path: Path) -> bool:
+    """Tell whether nobody builds in a folder any more."""
+    if time.time() - path.stat().st_mtime < NEW_SECONDS:
+        return False
+    try:
+        with (path / LOCK_NAME).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        pass
+    return True
+
+
+def bound_cache(cache: Path, most: int) -> None:
     """Empty the cache when it has grown beyond its bound. The installer's own command waits for builds that read it."""
-    if sum(sizes_below(cache)) > settings.BUILD_CACHE_BYTES:
+    if sum(sizes_below(cache)) > most:
         # If it waits for too long, the next build tries it again.
         with contextlib.suppress(BuildFailed):
             run_installer(["cache", "clean"], folder=cache.parent, cache=cache, seconds=CLEAN_SECONDS)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
-from deployments.bundles import resolve
+from deployments.bundles import resolve, room
 from deployments.bundles.bases import read_bases
 from deployments.bundles.packages import packaged_files, tidy
 from deployments.bundles.requirements import Wanted
@@ -214,29 +218,106 @@ def test_lines_come_whole_without_colours_and_credentials() -> None:
     assert seen == ["get https://host/simple", "\ufffdend"]
 
 
-def test_downloads_are_kept_up_to_their_bound(installer: Installer, settings) -> None:
+def test_downloads_are_kept_up_to_their_bound(installer: Installer) -> None:
     asked = wanted(hull="hullmaker")
     installer.install(installer.resolve(asked), asked)
     kept = sum(resolve.sizes_below(installer.cache))
-    resolve.bound_cache(installer.cache)
+    resolve.bound_cache(installer.cache, kept)
     assert sum(resolve.sizes_below(installer.cache)) == kept > 0
 
-    settings.BUILD_CACHE_BYTES = 1
-    resolve.bound_cache(installer.cache)
+    resolve.bound_cache(installer.cache, kept - 1)
 
     assert sum(resolve.sizes_below(installer.cache)) == 0
 
 
+def aged(folder: Path) -> None:
+    """Let a folder have been made an hour ago."""
+    when = time.time() - 3600
+    os.utime(folder, (when, when))
+
+
 def test_nothing_of_a_build_stays_behind_even_of_one_that_was_killed(tmp_path: Path) -> None:
     root = tmp_path / "build"
-    (root / "build-killed" / "site-packages").mkdir(parents=True)
-    (root / "build-running").mkdir()
-    os.utime(root / "build-killed", (0, 0))
+    code = "import os, sys, django; django.setup(); from deployments.bundles.resolve import workshop\n"
+    code += "with workshop() as (folder, _): (folder / 'wheel').touch(); os.kill(os.getpid(), 9)"
+    environment = {**os.environ, "BUILD_FOLDER": str(root), "DJANGO_SETTINGS_MODULE": "controlplane.settings"}
+    subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], env=environment, check=False)
+    (killed,) = root.glob("build-*")
+    aged(killed)
+    with workshop() as (running, _):
+        assert not killed.exists()
+        aged(running)
 
-    with workshop() as (folder, _):
-        assert folder.is_dir()
+        with workshop() as (folder, _):
+            assert running.is_dir()
+            assert folder.is_dir()
 
-    assert sorted(path.name for path in root.iterdir()) == ["build-running", "cache"]
+    assert [path.name for path in root.iterdir()] == ["cache"]
+
+
+def test_a_folder_that_another_worker_is_just_making_stays(tmp_path: Path) -> None:
+    made, left = tmp_path / "build" / "build-made", tmp_path / "build" / "build-left"
+    for folder in (made, left):
+        folder.mkdir(parents=True)
+    aged(left)
+
+    with workshop():
+        assert made.exists()
+        assert not left.exists()
+
+
+def test_packages_that_take_too_much_room_end_the_installation_and_say_what_to_do(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(tmp_path, monkeypatch, "head -c 3000000 /dev/zero > weights.bin; sleep 60")
+    monkeypatch.setattr(resolve, "MAX_UNPACKED_BYTES", 2_000_000)
+    monkeypatch.setattr(resolve, "MEASURE_SECONDS", 0.0)
+
+    with pytest.raises(BuildFailed) as refusal:
+        installer.run([])
+
+    assert refusal.value.reason.code == "BUNDLE_TOO_LARGE"
+    assert "fewer or smaller packages" in refusal.value.reason.detail
+
+
+def test_a_disk_with_little_room_delays_a_build_before_it_is_full(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(tmp_path, monkeypatch, "sleep 60")
+    monkeypatch.setattr(room, "LEAST_FREE_BYTES", 2**62)
+    monkeypatch.setattr(resolve, "MEASURE_SECONDS", 0.0)
+
+    with pytest.raises(BuildDelayed) as delay:
+        installer.run([])
+
+    assert delay.value.reason.code == "NO_BUILD_FOLDER"
+    assert str(tmp_path / "build") in delay.value.reason.detail
+
+
+def test_a_full_disk_is_told_as_such_and_the_downloads_go(tmp_path: Path) -> None:
+    wheel = tmp_path / "build" / "cache" / "wheel"
+
+    def fill() -> None:
+        with workshop():
+            wheel.write_bytes(bytes(1000))
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(BuildDelayed) as delay:
+        fill()
+
+    assert delay.value.reason.code == "NO_BUILD_FOLDER"
+    assert not wheel.exists()
+
+
+def test_what_the_installer_says_of_a_full_disk_is_no_fault_of_a_package(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend(tmp_path, monkeypatch, "echo 'error: failed to write to file: No space left on device (os error 28)'; exit 2")
+
+    with pytest.raises(BuildDelayed) as delay:
+        installer.resolve(wanted(hull="hullmaker"))
+
+    assert delay.value.reason.code == "NO_BUILD_FOLDER"
 
 
 def test_credentials_of_the_index_are_on_no_command_line(

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
 import tarfile
+import threading
 import zipfile
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from controlplane.projects.models import WorkflowVersion
+from deployments.bundles import layer, patience
 from deployments.bundles.build import named_workflow
-from deployments.bundles.layer import Source, write_layer
-from deployments.errors import BuildFailed
+from deployments.bundles.layer import CHUNK, Source, write_layer
+from deployments.bundles.oci import pack_layer
+from deployments.errors import BuildDelayed, BuildFailed
 from tests.deployments.builders import zip_of
 
 PLUGIN: dict[str, str | bytes] = {"workflow.json": "{}", "hull/hull.py": "print(1)", "hull/data/a.bin": b"\x00" * 5000}
@@ -121,4 +127,71 @@ def test_files_beside_the_archive_go_in_with_their_two_modes(tmp_path: Path) -> 
         members = {member.name: member.mode for member in tar.getmembers()}
     assert (members["site-packages/run.sh"], members["lock.txt"]) == (0o755, 0o644)
     assert list(members) == sorted(members)
-    assert len(seen) == len(members)
+    assert len(seen) >= len(members)
+
+
+def test_a_builder_shows_that_it_lives_within_a_large_file_too(tmp_path: Path) -> None:
+    """Its right to build ends after 40 s of silence; one file of weights may take longer."""
+    large = tmp_path / "weights.bin"
+    large.write_bytes(bytes(8 * CHUNK))
+    sources = [Source(zipfile.ZipFile(io.BytesIO(zip_of({"workflow.json": "{}", "hull/weights.bin": bytes(8 * CHUNK)}))))]
+    target = io.BytesIO()
+    written: list[int] = []
+
+    write_layer(sources, target, added={"site-packages/weights.bin": large}, tick=lambda: written.append(target.tell()))
+
+    assert max(after - before for before, after in pairwise(written)) <= 2 * CHUNK
+
+
+def test_packing_an_image_shows_that_it_lives_too() -> None:
+    _, content = layer_of(zip_of({"workflow.json": "{}", "hull/weights.bin": bytes(8 * CHUNK)}))
+    bundle, read = io.BytesIO(content), []
+
+    pack_layer(bundle, io.BytesIO(), lambda: read.append(bundle.tell()))
+
+    assert max(after - before for before, after in pairwise(read)) <= 2 * CHUNK
+
+
+class Full(io.BytesIO):
+    """A file on a disk with little room."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 3 * CHUNK:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_a_bundle_that_grows_too_large_ends_there_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layer, "MAX_UNPACKED_BYTES", 2 * CHUNK)
+    target = io.BytesIO()
+
+    with pytest.raises(BuildFailed) as refusal:
+        write_layer([Source(zipfile.ZipFile(io.BytesIO(zip_of(PLUGIN))))], target, added={"site-packages/a": bytes(9 * CHUNK)})
+
+    assert refusal.value.reason.code == "BUNDLE_TOO_LARGE"
+    assert "fewer or smaller packages" in refusal.value.reason.detail
+    assert len(target.getvalue()) <= 2 * CHUNK
+
+
+def test_a_full_disk_is_no_fault_of_the_archive() -> None:
+    with pytest.raises(BuildDelayed) as delay:
+        write_layer([Source(zipfile.ZipFile(io.BytesIO(zip_of(PLUGIN))))], Full(), added={"site-packages/a": bytes(9 * CHUNK)})
+
+    assert delay.value.reason.code == "NO_BUILD_FOLDER"
+    assert "Free some" in delay.value.reason.detail
+
+
+def test_work_that_says_nothing_is_ticked_through_and_ends_as_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "LOOK_SECONDS", 0.01)
+    enough = threading.Event()
+    seen: list[str] = []
+
+    def tick() -> None:
+        seen.append(threading.current_thread().name)
+        if len(seen) == 3:
+            enough.set()
+
+    assert patience.ticking_through(lambda: enough.wait(20), tick) is True
+    assert set(seen) == {threading.current_thread().name}
+    with pytest.raises(ZeroDivisionError):
+        patience.ticking_through(lambda: 1 // 0, tick)
