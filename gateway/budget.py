@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.errors import Busy
+from gateway.gate import Gate
 
 
 class Budget:
@@ -11,6 +12,11 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
+        self.freed = Gate()
+
+    def fits(self, more: int) -> bool:
+        """Tell whether there is room; one that is larger than all of it fits alone."""
+        return self.used + more <= self.limit or not self.used
 
     def reserve(self) -> Reservation:
         """Return an empty reservation."""
@@ -36,10 +42,22 @@ class Reservation:
         self._budget.used += more
         self.size = size
 
+    async def wait_for(self, size: int) -> None:
+        """Hold `size` bytes in all, waiting until there is room. For what was accepted already, and lies elsewhere until then."""
+        while size > self.size and not self._budget.fits(size - self.size):
+            await self._budget.freed.wait()
+        self.set_to(max(size, self.size))
+
+    def set_to(self, size: int) -> None:
+        """Hold exactly these bytes, which are in memory already."""
+        self._budget.used += size - self.size
+        smaller, self.size = size < self.size, size
+        if smaller:
+            self._budget.freed.poke()
+
     def release(self) -> None:
         """Give the bytes back."""
-        self._budget.used -= self.size
-        self.size = 0
+        self.set_to(0)
 
 
 class Shares:

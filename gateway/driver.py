@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from gateway.answers import read_outcome, read_refusal
-from gateway.errors import NotFound, SlipwayError
 from gateway.lanes import Lanes
-from gateway.objects import Objects
 from gateway.patience import timed_out, unavailable
+from gateway.payloads import Payloads
 from gateway.run import Admission, Outcome, Replica, Run, Verdict, Where, failure
 from gateway.runtime_client import Reply, ReplyTooLarge, RuntimeGone, Runtimes
 from gateway.settings import Settings
@@ -43,14 +41,11 @@ class _Trouble:
 class Driver:
     """Runs runs. Knows nothing of records, callers or charges."""
 
-    def __init__(
-        self, settings: Settings, lanes: Lanes, runtimes: Runtimes, objects: Objects, *, find_payload: Callable[[Run], Awaitable[bool]]
-    ) -> None:
+    def __init__(self, settings: Settings, lanes: Lanes, runtimes: Runtimes, payloads: Payloads) -> None:
         self._settings = settings
         self._lanes = lanes
         self._runtimes = runtimes
-        self._objects = objects
-        self._find_payload = find_payload
+        self._payloads = payloads
 
     async def drive(self, run: Run) -> Outcome | None:
         """Return how the run ended, or None when it was refused before it was admitted (the admission says why)."""
@@ -79,15 +74,16 @@ class Driver:
         pool = self._runtimes.pool(replica.address)
         path = f"/runs/{run.id}"
         try:
-            if not run.body and (lost := await self._fetch_body(run, replica)) is not None:
-                return lost
-            gives = run.body and not run.left
-            exchange = await pool.send("PUT", path, run.body, token=run.storage_token) if gives else await pool.send("GET", path)
             async with asyncio.timeout(self._settings.run_timeout - run.elapsed):
+                # What lies in the object store is not fetched for one that has left: it is only asked for what it has.
+                if not run.body and not (run.left and run.where is Where.OBJECT):
+                    lost = await self._payloads.fetch(run, replica)
+                    if lost is not None:
+                        return lost
+                gives = run.body and not run.left
+                exchange = await pool.send("PUT", path, run.body, token=run.storage_token) if gives else await pool.send("GET", path)
                 if await exchange.started == 200:
-                    trouble.gone_since = None
-                    self._lanes.note_answer(run, replica)
-                    run.admit(Admission(Verdict.HELD))
+                    self._note_taken(run, replica, trouble)
                 reply = await exchange.ended
         except RuntimeGone as gone:
             if not gone.started:
@@ -97,17 +93,24 @@ class Driver:
             return False
         except ReplyTooLarge:
             return self._too_large()
-        if reply.status == 404 and run.left and run.body:
+        if reply.status == 404 and run.left and (run.body or run.where is Where.OBJECT):
             # It has ended what it had; this run it never had.
             run.replica = None
             return False
-        if reply.status == 404 and await self._find_payload(run):
+        if reply.status == 404 and await self._payloads.await_again(run):
             return False
         if reply.status == 200:
             outcome = read_outcome(reply.body)
             self._lanes.note_pace(run, outcome.duration_ms)
             return replace(outcome, kept_at=replica.address)
         return self._judge(run, replica, reply, trouble)
+
+    def _note_taken(self, run: Run, replica: Replica, trouble: _Trouble) -> None:
+        trouble.gone_since = None
+        self._lanes.note_answer(run, replica)
+        run.admit(Admission(Verdict.HELD))
+        if run.where is Where.OBJECT:
+            run.drop_body()
 
     def _too_large(self) -> Outcome:
         limit = self._settings.max_reply // 2**20
@@ -147,18 +150,3 @@ class Driver:
         if trouble.attempts:
             run.admit(Admission(Verdict.DEFERRED))
         return False
-
-    async def _fetch_body(self, run: Run, replica: Replica) -> Outcome | None:
-        """Bring the payload of a run that is not in memory; without one the runtime may still know the run by its id."""
-        if run.where is Where.OBJECT:
-            try:
-                run.body = await self._objects.get(run.payload_key)
-            except NotFound:
-                return failure("input_lost", "The input of this run is no longer in the object store. Send it again.")
-            except SlipwayError as error:
-                raise RuntimeGone(f"the object store does not answer: {error}") from error
-            return None
-        reply = await self._runtimes.pool(replica.address).fetch("GET", f"/runs/{run.id}/input")
-        if reply.status == 200:
-            run.body = reply.body
-        return None

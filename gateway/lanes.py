@@ -40,6 +40,7 @@ LANES = 10_000
 class _Waiter:
     run: Run
     place: asyncio.Future[Replica | Outcome]
+    size: int
 
 
 @dataclass(slots=True, eq=False)
@@ -128,6 +129,14 @@ class Lanes:
         if lane is not None and (waiter := lane.waiting.pop(run.id, None)) is not None:
             waiter.place.cancel()
         self.release(run)
+
+    def note_smaller(self, run: Run) -> None:
+        """The input of a run that waits has left this process's memory."""
+        lane = self._lanes.get(run.about.slug)
+        if lane is not None and (waiter := lane.waiting.get(run.id)) is not None:
+            size = WAITING_RUN_SIZE + len(run.body)
+            self._shares.give(lane.slug, waiter.size - size)
+            waiter.size = size
 
     def any_replica(self, route: Route) -> Replica | None:
         """Return the least busy replica for a short question that takes no place."""
@@ -228,7 +237,7 @@ class Lanes:
             run.admit(Admission(Verdict.BUSY, 503, "too_many_waiting", detail, retry_after=5))
             return None
         loop = asyncio.get_running_loop()
-        waiter = lane.waiting[run.id] = _Waiter(run, loop.create_future())
+        waiter = lane.waiting[run.id] = _Waiter(run, loop.create_future(), size)
         if again or run.replica is not None:
             lane.waiting.move_to_end(run.id, last=False)
         # Whoever sent it need not wait with it; but where a place comes soon, the runtime's own first word is the better answer.
@@ -242,7 +251,7 @@ class Lanes:
         finally:
             answering.cancel()
             lane.waiting.pop(run.id, None)
-            self._shares.give(lane.slug, size)
+            self._shares.give(lane.slug, waiter.size)
 
     def _pump(self, lane: _Lane) -> None:
         """Hand free places to those who wait."""

@@ -132,6 +132,7 @@ class Run:
 
     `replica`: the one that was asked last, or that has a place for it. `seat`: the address where it takes one of the places now. `left`: that
     replica is no longer in the route, so it may be asked for what it has, and is given nothing.
+    `size`: bytes of an input that lies in the object store, if known.
     `cold`: it has waited for a sleeping deployment. `adopted`: another gateway accepted it, so nobody here knows whether its caller was answered.
     """
 
@@ -144,6 +145,7 @@ class Run:
     storage_token: str
     accepted_ms: int
     payload_key: str = ""
+    size: int = 0
     replica: Replica | None = None
     seat: str | None = None
     left: bool = False
@@ -171,6 +173,16 @@ class Run:
     def only_there(self) -> bool:
         """Whether the runtime that it was given to has the only copy of its input."""
         return self.where is Where.COPIES and not self.body
+
+    def release_memory(self) -> None:
+        """Give back what was reserved for the input: it is not needed here, or not any more."""
+        if self.reservation is not None:
+            self.reservation.release()
+
+    def drop_body(self) -> None:
+        """Hold the input no longer in memory: it is safe elsewhere."""
+        self.body = b""
+        self.release_memory()
 
     def admit(self, admission: Admission) -> Admission:
         """Note the first verdict, and return it; later ones change nothing."""

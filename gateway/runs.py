@@ -7,7 +7,6 @@ both said yes; the run is ended only after that answer was written, so that nobo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import secrets
 from collections.abc import Coroutine
@@ -25,6 +24,7 @@ from gateway.errors import Busy, InvalidInput, NotFound, SlipwayError, StoreUnav
 from gateway.gate import Gate
 from gateway.lanes import Lanes
 from gateway.objects import Objects
+from gateway.payloads import Payloads
 from gateway.results import Results
 from gateway.routes import Route, RouteTable
 from gateway.run import Admission, Outcome, Run, State, Verdict, Where, failure, now_ms
@@ -34,8 +34,6 @@ from gateway.store import DataLost, RunStore, Taken
 from gateway.valkey import ReplyError
 
 logger = logging.getLogger("gateway.runs")
-
-RESEND_POLL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,7 @@ class Runs:
         self.routes: RouteTable
         self.demand: Demand
         self.lanes: Lanes
+        self.payloads: Payloads
         self.driver: Driver
         self.results: Results
         self._waiting: dict[str, Gate] = {}
@@ -79,7 +78,8 @@ class Runs:
         self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
         self.demand = Demand(store.valkey, self.gateway, self.live, self.in_background)
         self.lanes = Lanes(self.settings, routes, on_moved=self._note_move, on_cold=self.demand.wake)
-        self.driver = Driver(self.settings, self.lanes, self.runtimes, self.objects, find_payload=self._find_payload)
+        self.payloads = Payloads(self.settings, store, self.objects, self.runtimes, self.budget, self.lanes)
+        self.driver = Driver(self.settings, self.lanes, self.runtimes, self.payloads)
 
     # Accepting
 
@@ -141,9 +141,9 @@ class Runs:
             check_same(known.about.deployment, known.digest, asked)
             known.charge = True
             if known.only_there and known.outcome is None:
-                await self._supply(asked)
+                await self.payloads.supply(asked)
         finally:
-            self._release(asked)
+            asked.release_memory()
         state = known.outcome.state if known.outcome and known.done.is_open else State.PENDING
         return View(known.id, state, self._advise_on(known))
 
@@ -153,7 +153,7 @@ class Runs:
             taken = await self.store.accept(asked, refused=refused)
             return await self._taken(taken or Taken(asked.about, asked.digest), asked)
         finally:
-            self._release(asked)
+            asked.release_memory()
 
     async def _taken(self, taken: Taken, asked: Run) -> View:
         check_same(taken.about.deployment, taken.digest, asked)
@@ -162,32 +162,12 @@ class Runs:
         except DataLost:
             seen = None
         if seen is None or seen.state is State.PENDING:
-            await self._supply(asked)
+            await self.payloads.supply(asked)
             # Had it become this gateway's in the moment when its id was held by the second request, nobody would drive it.
             if (own := await self.store.read_own(asked.id)) is not None:
                 self.adopt(own)
             return View(asked.id, State.PENDING, self._advise(taken.about.deployment, 0.0))
         return View(asked.id, seen.state, ENDED)
-
-    async def _supply(self, asked: Run) -> None:
-        """A caller who got no answer sent its request again. If the gateway died before any runtime had the payload, this is the only copy."""
-        if await self.store.lacks_payload(asked.id):
-            await self._choose_place(asked)
-            await self.store.supply(asked)
-
-    async def _find_payload(self, run: Run) -> bool:
-        """Wait for the caller of a run whose payload is lost to send it again, as one does who was not answered."""
-        deadline = asyncio.get_running_loop().time() + self.settings.resend_wait
-        while asyncio.get_running_loop().time() < deadline:
-            with contextlib.suppress(SlipwayError, ReplyError):
-                found = await self.store.read_own(run.id)
-                if found is None:
-                    return False
-                if found.where is not Where.COPIES:
-                    run.where, run.body, run.payload_key = found.where, found.body, found.payload_key
-                    return True
-            await asyncio.sleep(RESEND_POLL)
-        return False
 
     async def _await_admission(self, run: Run) -> None:
         """Wait for the runtime's first word; without one put the payload where it is safe."""
@@ -202,24 +182,7 @@ class Runs:
         if admission.verdict is Verdict.DEFERRED:
             check_envelope(run.body)
             if run.where is Where.COPIES:
-                await self._put_payload_away(run)
-
-    async def _put_payload_away(self, run: Run) -> None:
-        await self._choose_place(run)
-        await self.store.place(run)
-        if run.where is Where.OBJECT and run.seat is None:
-            run.body = b""
-            self._release(run)
-
-    async def _choose_place(self, run: Run) -> None:
-        """Decide where a payload outlives this process, and put a large one there."""
-        if len(run.body) <= self.settings.valkey_payload or not self.objects.enabled:
-            run.where = Where.RECORD
-        else:
-            key = f"runs/{run.id}/input"
-            await self.objects.put(key, run.body)
-            run.payload_key = key
-            run.where = Where.OBJECT
+                await self.payloads.put_away(run)
 
     async def _abandon(self, run: Run) -> None:
         """The caller is told that there is no run: make that true. What cannot be removed now is never charged."""
@@ -233,13 +196,8 @@ class Runs:
         if self.live.get(run.id) is run:
             del self.live[run.id]
         self.lanes.leave(run)
-        self._release(run)
+        run.release_memory()
         run.done.open()
-
-    @staticmethod
-    def _release(run: Run) -> None:
-        if run.reservation is not None:
-            run.reservation.release()
 
     def answer_written(self, run_id: str, *, written: bool) -> None:
         """The request that made a run was answered (or its caller went away): now the run may end."""
@@ -256,6 +214,7 @@ class Runs:
             return
         run.answered.open()
         run.admit(Admission(Verdict.DEFERRED))
+        self.payloads.count(run)
         self.live[run.id] = run
         run.task = asyncio.create_task(self._bring_to_end(run))
 

@@ -175,6 +175,26 @@ async def test_a_refused_run_leaves_nothing_behind() -> None:
 
 
 @in_loop
+async def test_an_input_that_was_put_away_gives_its_room_to_others() -> None:
+    place = Place(made_route(), Settings(redis_url="", waiting_memory=100_000))
+    large = made_run("large")
+    large.body = b"x" * 40_000
+    tasks = [place.take(large)]
+    await settled()
+    assert place.lanes._shares.used == 48_192
+    large.drop_body()
+    place.lanes.note_smaller(large)
+    assert place.lanes._shares.used == 8_192
+    tasks += [place.take(made_run(str(number))) for number in range(5)]
+    await settled()
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await settled()
+    assert place.lanes._shares.used == 0
+
+
+@in_loop
 async def test_a_run_in_the_way_to_its_place_gives_it_on_when_its_caller_leaves() -> None:
     place = Place(made_route(1))
     first, _ = place.enter("a"), place.enter("b")

@@ -83,6 +83,29 @@ def test_a_budget_refuses_what_does_not_fit_and_takes_back() -> None:
     assert budget.used == 100
 
 
+def test_what_was_accepted_waits_for_room_and_takes_it_in_order() -> None:
+    async def scenario() -> None:
+        budget = Budget(100)
+        newcomer, *accepted = (budget.reserve() for _ in range(4))
+        newcomer.grow_to(90)
+        waiting = [asyncio.create_task(one.wait_for(60)) for one in accepted]
+        await asyncio.sleep(0)
+        newcomer.release()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [task.done() for task in waiting] == [True, False, False]
+        waiting[1].cancel()
+        accepted[0].set_to(30)
+        await waiting[2]
+        assert (budget.used, accepted[1].size) == (90, 0)
+        for one in accepted:
+            one.release()
+        assert budget.used == 0
+        await asyncio.wait_for(accepted[0].wait_for(1000), 1)
+
+    asyncio.run(scenario())
+
+
 def test_a_gate_lets_through_when_it_opens_and_after_its_limit() -> None:
     async def scenario() -> None:
         gate = Gate()

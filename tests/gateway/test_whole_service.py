@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from controlplane.common.objectstore import object_store
 from deployments.models import Deployment, Replica
 from deployments.states import ReplicaStatus, Status
 from tests.deployments.builders import deploy, make_owner
-from tests.gateway.servers import Caller, GatewayServer, Keyring, Response, RuntimeServer, ValkeyServer, running, until
+from tests.gateway.servers import Caller, GatewayServer, Keyring, Response, RuntimeServer, ValkeyServer, running, until, write_route
 
 
 class Service:
@@ -114,6 +115,40 @@ def test_a_large_input_waits_in_the_object_store_when_there_is_no_runtime(servic
             pass
     assert answer.status == 200
     assert service.runtime.executions() == [run_id]
+
+
+def let_sleep(service: Service, *replicas: RuntimeServer) -> None:
+    """Write a route that sleeps, or of these replicas."""
+    deployment, slug = service.deployment, service.deployment.slug
+    assert deployment.workflow is not None
+    whose = {"project": str(deployment.workflow.project_id), "deployment": str(deployment.pk)}
+    write_route(service.valkey, *replicas, slug=slug, asleep=not replicas, **whose)
+
+
+def test_large_inputs_in_the_object_store_take_no_room_while_they_wait_and_come_back_as_far_as_memory_allows(service: Service) -> None:
+    assert service.first.stop() == 0
+    service.first.environment |= {"GATEWAY_WAITING_MEMORY": "6000000", "GATEWAY_PAYLOAD_MEMORY": "6000000"}
+    service.first.start()
+    let_sleep(service)
+    run_ids = [service.run({"hold": "all", "pad": "x" * 2_000_000}) for _ in range(6)]
+    let_sleep(service, service.runtime)
+    until(lambda: len(service.runtime.executions()) == 4, "as many as the replica takes")
+    service.runtime.release("all")
+    assert [service.results(run_id).status for run_id in run_ids] == [200] * 6
+    assert Counter(service.runtime.executions()) == Counter(run_ids)
+    assert service.run({"pad": "x" * 5_000_000}), "all memory is free again"
+
+
+def test_an_input_in_the_object_store_outlives_a_runtime_that_died_with_it(service: Service) -> None:
+    let_sleep(service)
+    run_id = service.run({"hold": "a", "pad": "x" * 2_000_000})
+    let_sleep(service, service.runtime)
+    until(lambda: service.runtime.executions() == [run_id], "the execution")
+    service.runtime.kill()
+    service.runtime.start()
+    service.runtime.release("a")
+    assert service.results(run_id).status == 200
+    assert service.runtime.executions() == [run_id] * 2
 
 
 def test_the_input_of_an_ended_run_is_removed(service: Service) -> None:
