@@ -185,6 +185,27 @@ def test_who_may_not_do_it_any_more_gets_no_reply_either(api, user, team, role, 
     assert "team 4" not in answer.content.decode()
 
 
+def test_what_is_gone_by_now_is_not_told_of_again(api, user, team):
+    """Nobody can say any more whether the caller would still see it: a former member is told as little as anybody else."""
+    project = make_shared_project(team)
+    client, path = api(user), f"/v1/projects/{project.pk}/"
+
+    def change():
+        return client.put(path, {"description": "of team 4"}, format="json", headers={"Idempotency-Key": KEY})
+
+    assert change().status_code == 200
+    Project.objects.filter(pk=project.pk).delete()
+    answer = change()
+    assert refusal(answer) == (404, "not_found")
+    assert "team 4" not in answer.content.decode()
+
+
+def test_a_deletion_that_is_sent_again_is_told_as_before(api, user):
+    client, path = api(user), f"/v1/projects/{make_project(user).pk}/"
+    answers = [client.delete(path, headers={"Idempotency-Key": KEY}) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [204, 204]
+
+
 def test_who_does_not_see_what_they_made_any_more_gets_no_reply(api, user, team):
     client, path = api(user), f"/v1/namespaces/{team.namespaces.get().pk}/projects/"
     make_member(team, Role.MEMBER, colleague := make_user())

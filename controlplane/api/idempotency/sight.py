@@ -14,8 +14,8 @@ from django.urls import Resolver404, resolve
 from controlplane.api.idempotency.sealing import Reply
 from controlplane.common.lookup import visible_or_404
 
-# (actor, what the view declares or None, id): raises `NotFound` or `PermissionDenied`.
-Look = Callable[[Any, Enum | None, Any], None]
+# (actor, what the view declares or None, id, whether the row may be gone): raises `NotFound` or `PermissionDenied`.
+Look = Callable[[Any, Enum | None, Any, bool], None]
 LOOKS: dict[str, Look] = {}
 
 
@@ -27,10 +27,10 @@ def register_argument(
     `require(actor, declared, row)` raises when the actor may not do on the row what the view declares.
     """
 
-    def look(actor: Any, declared: Enum | None, value: Any) -> None:
+    def look(actor: Any, declared: Enum | None, value: Any, may_be_gone: bool) -> None:
         rows: Any = model._default_manager
-        if not rows.filter(**{field: value}).exists():
-            return  # deleted since: there is nothing to be seen, and who asks got this reply before
+        if may_be_gone and not rows.filter(**{field: value}).exists():
+            return  # who asks has made it, and nobody else sees it: it is gone
         row = visible_or_404(rows.visible_to(actor), **{field: value})
         if require is not None and declared is not None:
             require(actor, declared, row)
@@ -39,15 +39,18 @@ def register_argument(
 
 
 def look_again(actor: Any, declared: Enum | None, arguments: Mapping[str, Any], reply: Reply) -> None:
-    """Raise `NotFound` or `PermissionDenied` unless the actor would get this reply's subject now. A reply without a body tells nothing."""
+    """Raise `NotFound` or `PermissionDenied` unless the actor would get this reply's subject now. A reply without a body tells nothing.
+
+    What the route names and is gone, nobody gets any more; what the request itself made may be gone.
+    """
     if not reply.body or not getattr(actor, "is_authenticated", False):
         return
     for name, value in arguments.items():
         if name in LOOKS:
-            LOOKS[name](actor, declared, value)
+            LOOKS[name](actor, declared, value, False)
     for name, value in made_arguments(reply).items():
         if name in LOOKS:
-            LOOKS[name](actor, None, value)
+            LOOKS[name](actor, None, value, True)
 
 
 def made_arguments(reply: Reply) -> dict[str, Any]:
