@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controlplane.embedded.applications import inherited_environment, worker_words
+from controlplane.embedded.applications import builder_words, inherited_environment, worker_words
 from controlplane.embedded.processes import descendants
 from tests.servers import Servers
 
@@ -62,6 +62,9 @@ class Engine:
             words[words.index("controlplane")] = "bench.engine_app"
             words[words.index("slipway@%h")] = f"bench{number}@%h"
             self.start(f"worker{number}", *words, says=" ready.")
+        words = builder_words(concurrency="2")
+        words[words.index("controlplane")] = "bench.engine_app"
+        self.start("builder", *words, says=" ready.")
         beat = ["-m", "celery", "-A", "bench.engine_app", "beat", "--schedule", str(self.folder / "beat"), "--pidfile=", "-l", "INFO"]
         self.start("beat", *beat)
 

@@ -113,7 +113,7 @@ def served(deployment: Deployment, then: Any) -> Revision:
 
 def serving(deployment: Deployment, then: Any) -> Replica:
     """Return its replica, as the cloud has it."""
-    name = replica_name(deployment, 1)
+    name = replica_name(deployment, 1, 1)
     return Replica(
         deployment=deployment,
         version=deployment.wanted_version,

@@ -28,3 +28,7 @@ class BuildDelayed(Unavailable):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code, detail)
         self.reason = Reason(code, detail)
+
+
+class BuildUnwanted(Exception):
+    """No deployment waits for this build any more: all were paused, deleted, or want something else."""

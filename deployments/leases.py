@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -20,11 +20,12 @@ LEASE = timedelta(seconds=45)
 
 @dataclass(slots=True)
 class Lease:
-    """The right to work on a deployment, as its row was last read."""
+    """The right to work on a deployment, as its row was last read. `afterwards` is called once it is let go."""
 
     deployment: Deployment
     token: UUID
     until: datetime
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
 
 
 def claim(pk: UUID, *, due_by: datetime | None = None) -> Lease | None:
@@ -87,8 +88,8 @@ def guarded(lease: Lease) -> Iterator[None]:
         yield
 
 
-def release(lease: Lease, *, wait: float | None) -> float | None:
-    """Let go and say when to look again: in `wait` seconds, or None = when someone asks.
+def release(lease: Lease, *, wait: float | None, faults: int = 0) -> float | None:
+    """Let go and say when to look again: in `wait` seconds, or None = when someone asks. `faults`: the looks in a row that ended in an error.
 
     If the intent or the demand changed after it was last read here, it is due at once. Returns the seconds until the next look.
     """
@@ -96,7 +97,7 @@ def release(lease: Lease, *, wait: float | None) -> float | None:
     deployment = lease.deployment
     held = Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token)
     unmoved = held.filter(generation=deployment.generation, wanted_replicas=deployment.wanted_replicas)
-    free = {"lease_token": None, "lease_expires_at": None}
+    free = {"lease_token": None, "lease_expires_at": None, "faults": faults}
     if unmoved.update(**free, next_check_at=None if wait is None else now + timedelta(seconds=wait)):
         return wait
     return 0.0 if held.update(**free, next_check_at=now) else wait

@@ -61,7 +61,13 @@ def supersede(deployment: Deployment) -> None:
 
 
 def former_served(deployment: Deployment) -> Revision | None:
-    """Return the revision that served before the one that serves now, if its version is still there."""
+    """Return the revision that served before the one that serves now, if its version is still there.
+
+    One of the same version and size (before a restart) is no other, and one that was taken back for its faults is none to go back to.
+    """
     rows = deployment.revisions.filter(state=RevisionState.SERVED, version__isnull=False).exclude(number=deployment.served_revision)
+    served = deployment.revisions.filter(number=deployment.served_revision).first()
+    if served is not None:
+        rows = rows.exclude(version=served.version_id, size=served.size)
     found: Revision | None = rows.select_related("version").order_by("-served_at").first()
     return found

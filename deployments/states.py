@@ -84,7 +84,6 @@ class Reason:
 
 
 NEXT_STEPS: dict[str, str] = {
-    "MISSING_REQUIREMENT": "Use a requirement that the engine's environment has, or remove it from the plugin; push again, then update.",
     "BAD_REQUIREMENT": "Write the line as name, version and marker (no paths, options or addresses); push again, then update.",
     "NOT_FOUND": "Correct the name in the plugin's requirements, or have the package put on the index; push again, then update.",
     "NO_VERSION": "Ask for a version that exists in the plugin's requirements; push again, then update.",
@@ -95,6 +94,7 @@ NEXT_STEPS: dict[str, str] = {
     "INSTALL_FAILED": "Read the build log, correct the plugin's requirements, push again, then update.",
     "INDEX_DOWN": "Nothing: it goes on by itself when the package index answers. If it stays, tell the operator.",
     "BEING_BUILT": "Nothing: it goes on by itself when the build is done.",
+    "ALGORITHM_CHANGED": "Nothing: it is built again with the package that the HUB has now.",
     "TIMEOUT": "Update the deployment to try again; if it stays, ask for fewer or smaller packages.",
     "BAD_PACKAGE": "Replace the package that the reason names, then update the deployment.",
     "PACKAGE_MISSING": "Upload the algorithm's package again, then update the deployment.",
@@ -119,7 +119,6 @@ NEXT_STEPS: dict[str, str] = {
     "EXPIRED": "Deploy the workflow again if you still need it.",
     "QUOTA_EXCEEDED": "Ask the operator to raise the provider's quota, or choose a smaller size.",
     "BAD_CREDENTIALS": "Ask the operator to renew the provider's credentials, then update the deployment.",
-    "OFFER_UNAVAILABLE": "Choose another size, then update the deployment.",
     "INTERNAL_ERROR": "Update the deployment to try again; if it stays, tell the operator the code and the time.",
 }
 

@@ -10,12 +10,14 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from deployments.alerts import mail_alerts
+from deployments.bundles.build import build_for_waiting
 from deployments.clockwork import expire_deployments, run_schedules
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import follow_hint, take_due
-from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.reconcile.overdue import tell_overdue
+from deployments.reconcile.sweep import sweep_providers
 from deployments.reconcile.watch import watch_new_revisions
 from deployments.routing import repair_routes
 from deployments.usage import consume_usage
@@ -33,6 +35,12 @@ def reconcile_task(pk: str) -> None:
     wait = follow_hint(UUID(pk))
     if wait is not None and wait < FOLLOW_UP_SECONDS:
         send_wakeup(UUID(pk), delay=wait)
+
+
+@shared_task(name="deployments.build")
+def build_task(version_id: str) -> None:
+    """Build a version for the deployments that wait for it. Builders have a queue of their own: nothing else waits for a long build."""
+    build_for_waiting(UUID(version_id))
 
 
 @shared_task(name="deployments.reconcile_due")

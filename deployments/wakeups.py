@@ -22,3 +22,8 @@ def wake_on_commit(pk: UUID) -> None:
 def send_wakeup(pk: UUID, *, delay: float = 0.0) -> None:
     """Ask a worker to look at the deployment in `delay` seconds; expires soon, so that hints never pile up."""
     send_task("deployments.reconcile", [str(pk)], countdown=delay or None, expires=delay + 10, retry=False)
+
+
+def send_build(version_id: UUID) -> None:
+    """Ask a builder to build a version. A hint as well: who waits for the bundle asks again."""
+    send_task("deployments.build", [str(version_id)], expires=10, retry=False)

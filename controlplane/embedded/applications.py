@@ -1,4 +1,4 @@
-"""Our own processes: agent, web, gateway, worker, beat. Add one here and in docker-compose.yml."""
+"""Our own processes: agent, web, gateway, worker, builder, beat. Add one here and in docker-compose.yml."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ def initial_step(environment: Mapping[str, str]) -> Program:
 def applications(options: Options, *, data: DataDir, settings: Mapping[str, str], environment: Mapping[str, str]) -> list[Service]:
     """Our processes in the order of their start. `environment` holds the settings and all else that they inherit."""
     service = partial(_python, environment=environment)
-    worker_log = log_path(data.logs, "worker")
+    worker_log, builder_log = log_path(data.logs, "worker"), log_path(data.logs, "builder")
     return [
         service(
             "agent",
@@ -51,6 +51,7 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
             stop_seconds=25.0,
         ),
         service("worker", worker_words(concurrency=environment.get("WORKER_CONCURRENCY", "4")), probe=log_says(worker_log, " ready.")),
+        service("builder", builder_words(concurrency=environment.get("BUILD_CONCURRENCY", "2")), probe=log_says(builder_log, " ready.")),
         service("beat", beat_words(data), stop_seconds=3.0),
     ]
 
@@ -63,7 +64,12 @@ def granian_words(port: int, *, workers: str) -> list[str]:
     return ["-m", "granian", "--interface", "wsgi", *listen, *lifetime, "controlplane.wsgi:application"]
 
 
-def worker_words(*, concurrency: str) -> list[str]:
+def builder_words(*, concurrency: str) -> list[str]:
+    """A worker that does nothing but build bundles."""
+    return [*worker_words(concurrency=concurrency, name="builder"), "-Q", "slipway-builds"]
+
+
+def worker_words(*, concurrency: str, name: str = "slipway") -> list[str]:
     """Threads: tasks wait for clouds and databases, and one process keeps the memory small. Nobody else's worker is there to talk to."""
     lean = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
     return [
@@ -77,7 +83,7 @@ def worker_words(*, concurrency: str) -> list[str]:
         "--concurrency",
         concurrency,
         "-n",
-        "slipway@%h",
+        f"{name}@%h",
         "-l",
         "INFO",
         *lean,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -30,8 +32,11 @@ from deployments.bundles.registry import Registry, RegistryDown, RegistryError
 from deployments.bundles.requirements import Wanted, to_install, wanted_by_plugins
 from deployments.bundles.resolve import Installer, workshop
 from deployments.checkpoints import checkpoint
-from deployments.errors import BuildDelayed, BuildFailed
-from deployments.models import Bundle
+from deployments.errors import BuildDelayed, BuildFailed, BuildUnwanted
+from deployments.models import Bundle, Deployment
+from deployments.states import DesiredState, Status
+
+logger = logging.getLogger(__name__)
 
 # Raise it when the same input gives another bundle than before.
 FORMAT = 1
@@ -62,15 +67,39 @@ def built_bundle(version: WorkflowVersion) -> Bundle | None:
     return found
 
 
+def build_for_waiting(version_id: UUID) -> None:
+    """Build a version for the deployments that wait for it; what comes of it stands in its Bundle, where they look.
+
+    Does nothing when it is built, when another worker builds it, during a pause after a fault, and when nobody waits for it.
+    """
+    version = WorkflowVersion.objects.select_related("workflow").filter(pk=version_id).first()
+    if version is None or built_bundle(version) is not None:
+        return
+
+    def wanted() -> None:
+        waiting = Deployment.objects.filter(wanted_version=version_id, desired_state=DesiredState.RUNNING)
+        if not waiting.exclude(status__in=[Status.ERROR, Status.DELETED]).exists():
+            raise BuildUnwanted
+
+    try:
+        wanted()
+        build_bundle(version, wanted)
+    except (BuildFailed, BuildDelayed) as outcome:
+        logger.info("version %s is not built: %s", version_id, outcome)
+    except BuildUnwanted:
+        logger.info("version %s is not built: nobody waits for it", version_id)
+
+
 def build_bundle(version: WorkflowVersion, alive: Callable[[], None] = lambda: None) -> Bundle:
     """Build a version. The log is kept whatever comes of it, and shown to the deployments that wait for it while it is written.
 
-    `alive` is called every 10 s meanwhile, for the caller to keep its own lease; what it raises ends the build.
+    `alive` is called every 10 s meanwhile; BuildUnwanted from it ends the build.
 
-    Raises BuildFailed; `BuildDelayed` and other kinds of `Unavailable` when something does not answer, and `NotFound` when a package was
-    deleted meanwhile: then try again.
+    Raises BuildFailed, and BuildDelayed when something does not answer or a package was deleted meanwhile: then try again.
     """
     log = begin_build(version, alive)
+    if log is None:
+        return Bundle.objects.get(version=version)
     try:
         built = build(version, log)
     except BuildFailed as error:
@@ -82,8 +111,19 @@ def build_bundle(version: WorkflowVersion, alive: Callable[[], None] = lambda: N
         log.note(f"{error.detail} It is tried again by itself.", "WARNING")
         log.delay(code, error.detail)
         raise BuildDelayed(code, error.detail) from error
-    except Exception:
+    except NotFound as error:
+        detail = f"A package was deleted while it was built in. {error.detail}"
+        log.delay("ALGORITHM_CHANGED", detail)
+        raise BuildDelayed("ALGORITHM_CHANGED", detail) from error
+    except BuildUnwanted:
+        log.alive = lambda: None
+        log.note("Ended: no deployment waits for this build any more", "WARNING")
         finish_failed(log, "", "")
+        raise
+    except Exception:
+        detail = "The service failed to build this; its log says why."
+        log.note(detail, "ERROR")
+        finish_failed(log, "INTERNAL_ERROR", detail)
         raise
     checkpoint("bundle_stored")
     record(version, log, built)
@@ -92,7 +132,7 @@ def build_bundle(version: WorkflowVersion, alive: Callable[[], None] = lambda: N
 
 
 def finish_failed(log: BuildLog, code: str, detail: str) -> None:
-    """Record that nothing was built."""
+    """Record that nothing was built, and why; without a code it is neither built nor failed."""
     log.finish(digest="", size=0, algorithms=[], input_digest="", lock="", reason_code=code, reason_detail=detail)
     show_to_waiting(log.bundle, done=True)
 

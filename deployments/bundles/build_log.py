@@ -71,20 +71,20 @@ class BuildLog:
     def finish(self, **fields: Any) -> None:
         """Write what came of it, and let go. A bundle that was built counts even if another worker has begun to build it meanwhile: it will be the same."""
         rows = Bundle.objects.filter(pk=self.bundle.pk) if fields.get("digest") else self.mine()
-        rows.update(log=self.lines, build_token=None, build_expires_at=None, **fields)
+        rows.update(log=self.lines, build_token=None, build_expires_at=None, finished_at=clock.now(), **fields)
         self.kept = len(self.lines)
 
     def delay(self, code: str, detail: str) -> None:
         """Let go for a while that doubles with each attempt, up to a minute; the reason is told to whoever asks meanwhile."""
         pause = timedelta(seconds=min(LONGEST_PAUSE, 2**self.bundle.attempt))
         self.mine().update(
-            log=self.lines, build_token=None, build_expires_at=clock.now() + pause, digest="", reason_code=code, reason_detail=detail
+            log=self.lines, build_token=None, build_expires_at=clock.now() + pause, reason_code=code, reason_detail=detail
         )
         show_to_waiting(self.bundle)
 
 
-def begin_build(version: WorkflowVersion, alive: Callable[[], None] = lambda: None) -> BuildLog:
-    """Take the right to build a version; `alive` is called every 10 s while the build goes on.
+def begin_build(version: WorkflowVersion, alive: Callable[[], None] = lambda: None) -> BuildLog | None:
+    """Take the right to build a version, None when it has been built meanwhile; `alive` is called every 10 s while the build goes on.
 
     Raises BuildDelayed while another worker builds it, or while a pause after a fault lasts.
     """
@@ -92,6 +92,8 @@ def begin_build(version: WorkflowVersion, alive: Callable[[], None] = lambda: No
     with transaction.atomic():
         Bundle.objects.get_or_create(version=version)
         before = Bundle.objects.select_for_update(no_key=True).get(version=version)
+        if before.digest:
+            return None
         if before.build_expires_at and before.build_expires_at > now:
             if before.build_token:
                 raise BuildDelayed("BEING_BUILT", "Another worker is building this version.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 
 from controlplane.common.models import BaseModel
@@ -21,6 +23,7 @@ class Bundle(BaseModel):
     image that was pushed to the registry ("" = none), by its digest.
 
     While a worker builds, `build_token` is its own and `build_expires_at` the time at which another one may begin again; `attempt` counts the builds.
+    `finished_at`: when the last one came to its end, good or bad.
     """
 
     version = models.OneToOneField(WorkflowVersion, on_delete=models.CASCADE, related_name="bundle")
@@ -37,12 +40,17 @@ class Bundle(BaseModel):
     image = models.CharField(max_length=400, blank=True, default="")
     attempt = models.PositiveIntegerField(default=0)
     build_token = models.UUIDField(null=True)
+    finished_at = models.DateTimeField(null=True)
     build_expires_at = models.DateTimeField(null=True)
 
     objects = BundleQuerySet.as_manager()
 
     class Meta:
         verbose_name = "bundle"
+
+    def failed_since(self, moment: datetime) -> bool:
+        """Tell whether the last build ended after that moment, without a bundle and with a reason."""
+        return bool(self.reason_code) and not self.digest and self.finished_at is not None and self.finished_at >= moment
 
 
 class BuildListener(models.Model):

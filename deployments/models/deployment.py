@@ -23,7 +23,8 @@ class Deployment(BaseModel):
     Intent (each change raises `generation`) is written by services: what is wanted (`desired_state`), the wanted `revision` with its version
     and size, and how many replicas there may be. Everything below "status" is written by the reconciler alone, under its lease:
     `served_revision` took the traffic last (0 = none yet), `watch_from` and `watch_until` are the time in which it is watched for faults.
-    `wanted_replicas` follows the demand within the limits, since `scaled_at`. A deleted one keeps its row without references to the workflow,
+    `wanted_replicas` follows the demand within the limits, since `scaled_at`. `failed_attempts` counts what had to be waited for, `faults` the looks
+    in a row that ended in an error that nobody foresaw. A deleted one keeps its row without references to the workflow,
     so that usage can be explained and the workflow can be deleted.
     """
 
@@ -63,6 +64,7 @@ class Deployment(BaseModel):
     lease_expires_at = models.DateTimeField(null=True)
     next_check_at = models.DateTimeField(null=True, default=timezone.now)
     failed_attempts = models.PositiveIntegerField(default=0)
+    faults = models.PositiveIntegerField(default=0)
 
     objects = DeploymentQuerySet.as_manager()
 

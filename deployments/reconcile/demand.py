@@ -20,7 +20,7 @@ from controlplane.common import clock
 from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
 from deployments.models import Deployment
-from deployments.states import DesiredState, ReplicaStatus, Status
+from deployments.states import SERVING_STATUSES, DesiredState, ReplicaStatus
 from deployments.wakeups import send_wakeup
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def overdue(now: datetime) -> set[UUID]:
     They have more replicas than they must, for longer than they keep them uncalled, or are outside of their limits.
     """
     with connection.cursor() as cursor:
-        cursor.execute(OVERDUE, {"now": now, "statuses": [Status.RUNNING], "calm": SCALE_DOWN_AFTER.total_seconds()})
+        cursor.execute(OVERDUE, {"now": now, "statuses": [*SERVING_STATUSES], "calm": SCALE_DOWN_AFTER.total_seconds()})
         return {pk for (pk,) in cursor.fetchall()}
 
 
@@ -106,7 +106,7 @@ def scalable(pks: set[UUID]) -> list[Deployment]:
     """Return those of the deployments whose number of replicas may change, each with its `serving` replicas and their `workers`."""
     if not pks:
         return []
-    rows = Deployment.objects.filter(pk__in=pks, status=Status.RUNNING, desired_state=DesiredState.RUNNING)
+    rows = Deployment.objects.filter(pk__in=pks, status__in=SERVING_STATUSES, desired_state=DesiredState.RUNNING)
     flexible = Q(max_replicas__gt=1) | Q(min_replicas=0, idle_seconds__gt=0)
     serving = Q(replicas__status=ReplicaStatus.SERVING)
     return list(rows.filter(flexible).annotate(workers=Sum("replicas__workers", filter=serving), serving=Count("replicas", filter=serving)))
@@ -143,9 +143,12 @@ def settle(deployment: Deployment, load: Load, *, woken: bool) -> bool:
     present = deployment.wanted_replicas
     needed = max(needed_replicas(deployment, load, now), 1 if woken else 0)
     since = deployment.scaled_at or deployment.status_since
-    if needed < present and needed > 0 and now - since < SCALE_DOWN_AFTER:
-        return False
-    rows = Deployment.objects.filter(pk=deployment.pk, wanted_replicas=present, status=Status.RUNNING)
+    if 0 < needed < present:
+        # One quiet moment does not say how many are needed: the most of the whole calm while does.
+        needed = max(needed, note_need(deployment.pk, needed))
+        if now - since < SCALE_DOWN_AFTER:
+            return False
+    rows = Deployment.objects.filter(pk=deployment.pk, wanted_replicas=present, status__in=SERVING_STATUSES)
     if needed == present:
         needed_until = now if load.in_flight else load.last_request
         # Of more than one replica the last request does not say whether all were needed.
@@ -156,6 +159,20 @@ def settle(deployment: Deployment, load: Load, *, woken: bool) -> bool:
     if changed:
         send_wakeup(deployment.pk)
     return changed
+
+
+def note_need(pk: UUID, needed: int) -> int:
+    """Keep how many replicas were needed while more were there; returns the most of the calm while."""
+    key = f"sw:need:{pk}"
+    try:
+        kept: Any = valkey().get(key)
+        most = int(kept or 0)
+        if needed > most:
+            valkey().set(key, needed, ex=SCALE_DOWN_AFTER)
+    except redis.RedisError as error:
+        logger.info("need of %s not noted: %s", pk, error)
+        return needed
+    return max(most, needed)
 
 
 def needed_replicas(deployment: Deployment, load: Load, now: datetime) -> int:

@@ -1,18 +1,18 @@
-"""The replicas of the wanted revision: as many as wanted, each asked after, each failure either tried again or told."""
+"""The replicas of a revision: as many as planned, each asked after, each failure either tried again or told."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from controlplane.common import clock
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, extend, guarded
-from deployments.models import Bundle, Deployment, Replica
+from deployments.models import Deployment, Replica
 from deployments.providers.base import Phase, ProviderError, ReplicaState
 from deployments.providers.registry import provider
 from deployments.reconcile import backoff, leaving
-from deployments.reconcile.replicas import ALIVE, ensure, give_up, look, note_state, record_replicas
+from deployments.reconcile.replicas import ALIVE, Plan, ensure, give_up, look, note_state, record_replicas
 from deployments.routing import publish_on_commit
 from deployments.states import Reason, ReplicaStatus
 from deployments.transitions import note_reason
@@ -22,6 +22,12 @@ START_DEADLINE = timedelta(minutes=11)
 # Machines that fail by themselves are replaced this often before the user is told that it does not work.
 START_ATTEMPTS = 3
 FAILURES_COUNT_FOR = timedelta(minutes=15)
+# What has served is tried longer, with pauses that double: 10 times take about 15 minutes at least.
+PROVEN_ATTEMPTS = 10
+PROVEN_COUNT_FOR = timedelta(hours=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+# What serves for so long and is lost then is no failed start.
+SERVED_WELL = timedelta(minutes=5)
 
 
 @dataclass(slots=True)
@@ -39,11 +45,11 @@ class Progress:
         return min(self.waits, default=None)
 
 
-def bring_up(lease: Lease, bundle: Bundle, target: int, *, persistent: bool = False) -> Progress:
-    """Have `target` replicas of the wanted revision, serving or ready to. `persistent`: refusals that may pass in time are no failure."""
+def bring_up(lease: Lease, plan: Plan) -> Progress:
+    """Have the replicas of a plan, serving or ready to."""
     progress = Progress()
-    own = own_replicas(lease)
-    surplus = own[target:] if len(own) > target else []
+    own = own_replicas(lease, plan.revision)
+    surplus = own[plan.count :]
     if surplus:
         with guarded(lease):
             leaving.drain(lease, surplus)
@@ -51,53 +57,77 @@ def bring_up(lease: Lease, bundle: Bundle, target: int, *, persistent: bool = Fa
             publish_on_commit(lease.deployment.pk)
         checkpoint("surplus_drained")
         progress.waits.append(leaving.SOON)
-    kept = own[:target]
-    if len(kept) < target and not too_many_failures(lease, progress):
-        kept += record_replicas(lease, bundle, target - len(kept))
+    kept = own[: plan.count]
+    if len(kept) < plan.count and may_try(lease, plan, progress):
+        kept += record_replicas(lease, plan, plan.count - len(kept))
     for replica in kept:
         if replica.status == ReplicaStatus.STARTING:
             extend(lease)
-            start(lease, replica, progress, persistent=persistent)
+            start(lease, replica, progress, plan)
     return progress
 
 
-def own_replicas(lease: Lease) -> list[Replica]:
-    """Return the living replicas of the wanted revision, those first that are to stay when there are too many: serving ones, then older ones."""
-    deployment = lease.deployment
-    rows = deployment.replicas.filter(revision=deployment.revision, status__in=ALIVE)
+def own_replicas(lease: Lease, revision: int) -> list[Replica]:
+    """Return the living replicas of a revision, those first that are to stay when there are too many: serving ones, then older ones."""
+    rows = lease.deployment.replicas.filter(revision=revision, status__in=ALIVE)
     return sorted(rows, key=lambda one: (one.status != ReplicaStatus.SERVING, one.ready_at is None, one.ordinal))
 
 
-def too_many_failures(lease: Lease, progress: Progress) -> bool:
-    """Stop replacing what fails again and again; the last failure says why."""
-    deployment = lease.deployment
-    since = max(deployment.status_since, clock.now() - FAILURES_COUNT_FOR)
-    failed = deployment.replicas.filter(revision=deployment.revision, created_at__gte=since).exclude(failure="")
-    if failed.count() < START_ATTEMPTS:
+def may_try(lease: Lease, plan: Plan, progress: Progress) -> bool:
+    """Tell whether another replica may be begun: what fails again and again is tried after pauses, and then no more; the last failure says why."""
+    failures = failures_lately(lease, plan)
+    if not failures:
+        return True
+    reason = Reason("START_FAILED", failures[-1].failure)
+    if len(failures) >= (PROVEN_ATTEMPTS * max(1, plan.count) if plan.proven else START_ATTEMPTS):
+        progress.failure = reason
         return False
-    last = failed.order_by("-ordinal").first()
-    progress.failure = Reason("START_FAILED", last.failure if last else "")
-    return True
+    if not plan.proven:
+        return True
+    pause = min(timedelta(seconds=2 ** max(1, len(failures) // max(1, plan.count))), LONGEST_PAUSE)
+    left = (ended_at(failures[-1]) + pause - clock.now()).total_seconds()
+    if left <= 0:
+        return True
+    progress.trouble = reason
+    progress.waits.append(left)
+    return False
 
 
-def start(lease: Lease, replica: Replica, progress: Progress, *, persistent: bool) -> None:
+def failures_lately(lease: Lease, plan: Plan) -> list[Replica]:
+    """Return the replicas of a revision that failed since somebody last wanted something, in a time that counts; the oldest first."""
+    deployment = lease.deployment
+    since = clock.now() - (PROVEN_COUNT_FOR if plan.proven else FAILURES_COUNT_FOR)
+    rows = deployment.replicas.filter(revision=plan.revision, generation=deployment.generation, created_at__gte=since).exclude(failure="")
+    return [row for row in rows.order_by("ordinal") if row.ready_at is None or ended_at(row) - row.ready_at < SERVED_WELL]
+
+
+def ended_at(replica: Replica) -> datetime:
+    """Return when a replica was given up, as near as the rows tell."""
+    return replica.terminating_since or clock.now()
+
+
+def start(lease: Lease, replica: Replica, progress: Progress, plan: Plan) -> None:
     """Ask for a replica that starts, and sort what the provider says of it."""
     try:
         state = ensure(replica)
     except ProviderError as problem:
-        refused(replica, problem, progress, persistent=persistent, attempts=lease.deployment.failed_attempts)
+        refused(replica, problem, progress, proven=plan.proven, attempts=lease.deployment.failed_attempts)
         return
     if state.phase is Phase.READY:
         note_ready(lease, replica, state)
         progress.ready.append(replica)
-    elif state.phase is Phase.STARTING:
-        starting(lease, replica, state, progress)
-    else:
-        failed(lease, replica, state, progress)
+        return
+    failure = starting(lease, replica, state, progress) if state.phase is Phase.STARTING else failed(lease, replica, state, progress)
+    if failure is not None and plan.proven and len(failures_lately(lease, plan)) < START_ATTEMPTS * max(1, plan.count):
+        # It worked before: the next look tries another one, after a pause.
+        progress.trouble = failure
+        progress.waits.append(0.0)
+    elif failure is not None:
+        progress.failure = failure
 
 
-def starting(lease: Lease, replica: Replica, state: ReplicaState, progress: Progress) -> None:
-    """Wait on, until the deadline."""
+def starting(lease: Lease, replica: Replica, state: ReplicaState, progress: Progress) -> Reason | None:
+    """Wait on, until the deadline; returns why there is no more to wait for."""
     if state.billed_from is not None and replica.billed_from is None:
         with guarded(lease):
             note_state(replica, state)
@@ -108,28 +138,28 @@ def starting(lease: Lease, replica: Replica, state: ReplicaState, progress: Prog
     if age > START_DEADLINE:
         detail = f"It was not ready after {START_DEADLINE.seconds // 60} minutes. {state.detail}".strip()
         give_up(lease, replica, detail, state)
-        progress.failure = Reason("START_TIMEOUT", detail)
-        return
+        return Reason("START_TIMEOUT", detail)
     progress.waits.append(backoff.poll(age.total_seconds()))
+    return None
 
 
-def failed(lease: Lease, replica: Replica, state: ReplicaState, progress: Progress) -> None:
-    """A replica that starts has failed: by the provider's fault another one is tried, by the workflow's it is told."""
+def failed(lease: Lease, replica: Replica, state: ReplicaState, progress: Progress) -> Reason | None:
+    """A replica that starts has failed: by the provider's fault another one is tried, by the workflow's the reason is returned."""
     passing = state.passing or state.phase is Phase.GONE
     detail = state.detail or "It ended before it was ready."
     give_up(lease, replica, detail, state)
     if passing:
         progress.waits.append(0.0)
-        return
-    progress.failure = Reason("START_FAILED", detail)
+        return None
+    return Reason("START_FAILED", detail)
 
 
-def refused(replica: Replica, problem: ProviderError, progress: Progress, *, persistent: bool, attempts: int) -> None:
+def refused(replica: Replica, problem: ProviderError, progress: Progress, *, proven: bool, attempts: int) -> None:
     """The provider did not take the call: wait out what may pass, until the deadline or, for what has served before, without one."""
     reason = Reason(problem.reason, str(problem))
     now = clock.now()
     in_time = now - (replica.begun_at or replica.created_at) <= START_DEADLINE
-    if (problem.retryable and (in_time or persistent)) or (problem.passing and persistent):
+    if (problem.retryable and (in_time or proven)) or (problem.passing and proven):
         if problem.passing:
             # Nothing was begun: its time starts when there is room.
             Replica.objects.filter(pk=replica.pk).update(begun_at=now)

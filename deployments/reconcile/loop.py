@@ -47,7 +47,10 @@ def reconcile(pk: UUID, *, due_by: datetime | None = None) -> float | None:
     except Exception:
         after_fault(lease)
         raise
-    return release(lease, wait=wait)
+    wait = release(lease, wait=wait)
+    for call in lease.afterwards:
+        call()
+    return wait
 
 
 def take_steps(lease: Lease) -> float | None:
@@ -63,15 +66,15 @@ def take_steps(lease: Lease) -> float | None:
 def after_fault(lease: Lease) -> None:
     """Something that nobody foresaw: back off and try again; after eight times tell the user and stop."""
     deployment = lease.deployment
-    deployment.failed_attempts += 1
+    faults = deployment.faults + 1
     held = Deployment.objects.filter(pk=deployment.pk, lease_token=lease.token)
-    held.update(failed_attempts=deployment.failed_attempts)
-    if deployment.failed_attempts >= ATTEMPTS_BEFORE_ERROR and deployment.status in WORKING:
+    held.update(faults=faults)
+    if faults >= ATTEMPTS_BEFORE_ERROR and deployment.status in WORKING:
         try:
             settle_failure(lease, Reason("INTERNAL_ERROR", "The service failed to do this several times; its log says why."))
         except StaleLease:
             return
-    release(lease, wait=pause(deployment.failed_attempts))
+    release(lease, wait=pause(faults), faults=faults)
 
 
 def take_due() -> list[UUID]:

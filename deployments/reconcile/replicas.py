@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Max
 
 from controlplane.common import clock
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, guarded
-from deployments.models import Bundle, Deployment, Replica, Revision
+from deployments.models import Deployment, Replica, Revision
 from deployments.offers import offer_of
 from deployments.providers.base import Phase, ReplicaSpec, ReplicaState
 from deployments.providers.registry import provider
@@ -21,33 +23,48 @@ LEAVING = (ReplicaStatus.DRAINING, ReplicaStatus.TERMINATING)
 ALIVE = (ReplicaStatus.STARTING, ReplicaStatus.SERVING)
 
 
-def replica_name(deployment: Deployment, ordinal: int) -> str:
-    """Return the name of a replica of the wanted revision; a name is given once and never again."""
-    return f"d{deployment.pk.hex}-r{deployment.revision}-{ordinal}"
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many replicas there are to be, and of what: a revision's version and size, built into the bundle of that digest (SHA-256).
+
+    `proven`: the revision has served. Then what goes wrong is first of all bad luck, and it is tried again for long.
+    """
+
+    revision: int
+    version_id: UUID | None
+    size: str
+    digest: str
+    count: int
+    proven: bool
 
 
-def record_replicas(lease: Lease, bundle: Bundle, count: int) -> list[Replica]:
-    """Store the rows of `count` more replicas of the wanted revision; this comes before the provider hears of them."""
+def replica_name(deployment: Deployment, revision: int, ordinal: int) -> str:
+    """Return the name of a replica; a name is given once and never again."""
+    return f"d{deployment.pk.hex}-r{revision}-{ordinal}"
+
+
+def record_replicas(lease: Lease, plan: Plan, count: int) -> list[Replica]:
+    """Store the rows of `count` more replicas; this comes before the provider hears of them."""
     deployment = lease.deployment
     with guarded(lease):
-        rows = deployment.replicas.filter(revision=deployment.revision)
+        rows = deployment.replicas.filter(revision=plan.revision)
         last = rows.aggregate(last=Max("ordinal"))["last"] or 0
         made = [
             Replica.objects.create(
                 deployment=deployment,
                 generation=deployment.generation,
-                revision=deployment.revision,
+                revision=plan.revision,
                 ordinal=ordinal,
-                name=replica_name(deployment, ordinal),
-                version=deployment.wanted_version,
+                name=replica_name(deployment, plan.revision, ordinal),
+                version_id=plan.version_id,
                 backend=deployment.backend,
-                bundle=bundle.digest,
-                size=deployment.size,
+                bundle=plan.digest,
+                size=plan.size,
                 begun_at=clock.now(),
             )
             for ordinal in range(last + 1, last + 1 + count)
         ]
-        Revision.objects.filter(deployment=deployment, number=deployment.revision).update(digest=bundle.digest)
+        Revision.objects.filter(deployment=deployment, number=plan.revision).update(digest=plan.digest)
     checkpoint("replica_recorded")
     return made
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
 
 import redis
 
-from controlplane.common.errors import NotFound, Unavailable
-from deployments.bundles.build import build_bundle, built_bundle
+from controlplane.common import clock
+from controlplane.projects.models import WorkflowVersion
+from deployments import wakeups
+from deployments.bundles.build import built_bundle
 from deployments.bundles.build_log import show_build_log
 from deployments.checkpoints import checkpoint
-from deployments.errors import BuildDelayed, BuildFailed
-from deployments.leases import Lease, extend, guarded
-from deployments.models import Bundle, Deployment, Replica, Revision, RevisionState
+from deployments.leases import Lease, guarded
+from deployments.models import Bundle, Deployment, Replica, Revision, RevisionKind, RevisionState
 from deployments.reconcile import backoff, fleet, leaving, smoke, traffic
 from deployments.reconcile.outcome import GO_ON, Outcome, Wait, soonest
+from deployments.reconcile.replicas import Plan
 from deployments.routing import remove_route
 from deployments.states import DesiredState, Reason, ReplicaStatus, Status
 from deployments.transitions import note_reason, switch_status
@@ -23,6 +28,9 @@ RETRY_SECONDS = 2.0
 # What runs is looked at when the sweep sees a difference; this is only for what a sweep could miss.
 AT_REST_SECONDS = 3600.0
 STRANGE_SECONDS = 60.0
+# A hint to the builders may be lost, and a builder may die; the end of a build wakes by itself.
+ASK_AGAIN_SECONDS = 3.0
+BUILD_SECONDS = 10.0
 PAUSABLE = frozenset({Status.QUEUED, Status.BUILDING, Status.SCALING, Status.RUNNING, Status.UPDATING, Status.ERROR, Status.SUSPENDED})
 
 
@@ -47,10 +55,11 @@ def queued(lease: Lease) -> Outcome:
 
 def building(lease: Lease) -> Outcome:
     """Have the wanted version's bundle."""
-    if ensure_bundle(lease) is None:
-        return no_bundle(lease, Status.BUILDING)
-    switch_status(lease, Status.SCALING)
-    return GO_ON
+    found = await_bundle(lease)
+    if isinstance(found, Bundle):
+        switch_status(lease, Status.SCALING)
+        return GO_ON
+    return found
 
 
 def scaling(lease: Lease) -> Outcome:
@@ -63,8 +72,7 @@ def scaling(lease: Lease) -> Outcome:
         return GO_ON
     drop_other_revisions(lease)
     leave = leaving.retire(lease)
-    served = deployment.served_revision == deployment.revision
-    progress = fleet.bring_up(lease, bundle, target(deployment), persistent=served)
+    progress = fleet.bring_up(lease, wanted_plan(deployment, bundle))
     if progress.ready:
         # One is enough to serve; the others follow.
         outcome = take_over(lease, progress.ready)
@@ -101,7 +109,7 @@ def running(lease: Lease) -> Outcome:
         return soonest(leave, look, STRANGE_SECONDS)
     if bundle is None:
         return settle_failure(lease, Reason("ARCHIVE_MISSING", "What was built is not recorded any more."))
-    progress = fleet.bring_up(lease, bundle, target(deployment), persistent=True)
+    progress = fleet.bring_up(lease, wanted_plan(deployment, bundle))
     if progress.ready:
         traffic.add_to_traffic(lease, progress.ready)
         return GO_ON
@@ -142,16 +150,37 @@ def updating(lease: Lease) -> Outcome:
     drop_other_revisions(lease)
     leave = leaving.retire(lease)
     look = fleet.look_after(lease)
-    bundle = ensure_bundle(lease)
-    if bundle is None:
-        return no_bundle(lease, Status.UPDATING)
-    progress = fleet.bring_up(lease, bundle, target(deployment))
+    kept = keep_serving(lease)
+    found = await_bundle(lease)
+    if found is GO_ON:
+        return GO_ON
+    if isinstance(found, Wait):
+        return soonest(found.seconds, leave, look, kept)
+    progress = fleet.bring_up(lease, wanted_plan(deployment, found))
     if progress.failure is not None:
         return settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
     if progress.ready and not progress.waits:
         return take_over(lease, progress.ready)
-    return soonest(progress.wait, leave, look)
+    return soonest(progress.wait, leave, look, kept)
+
+
+def keep_serving(lease: Lease) -> float | None:
+    """While another revision is on its way, have as many replicas of the one that serves as the calls need; what fails of it decides nothing.
+
+    Returns when to look again, if soon.
+    """
+    deployment = lease.deployment
+    rows = Revision.objects.filter(deployment=deployment, number=deployment.served_revision)
+    served = rows.select_related("version").defer("version__data").first()
+    bundle = built_bundle(served.version) if served is not None and served.version is not None else None
+    if served is None or bundle is None:
+        return None
+    plan = Plan(served.number, served.version_id, served.size, bundle.digest, within_limits(deployment), proven=True)
+    progress = fleet.bring_up(lease, plan)
+    if progress.ready:
+        traffic.add_to_traffic(lease, progress.ready)
+    return progress.wait
 
 
 def take_over(lease: Lease, ready: list[Replica]) -> Outcome:
@@ -164,9 +193,12 @@ def take_over(lease: Lease, ready: list[Replica]) -> Outcome:
 
 
 def others(deployment: Deployment) -> list[Replica]:
-    """Return replicas that start for a revision that is not wanted any more."""
+    """Return replicas that start for a revision that is not wanted any more. While another one comes, that which serves is."""
     rows = deployment.replicas.filter(status=ReplicaStatus.STARTING)
-    return list(rows.exclude(revision=deployment.revision))
+    wanted = {deployment.revision}
+    if deployment.status == Status.UPDATING:
+        wanted.add(deployment.served_revision)
+    return list(rows.exclude(revision__in=wanted))
 
 
 def drop_other_revisions(lease: Lease) -> None:
@@ -265,8 +297,19 @@ STEPS: dict[Status, Callable[[Lease], Outcome]] = {
 
 def target(deployment: Deployment) -> int:
     """Return how many replicas there should be; while something starts or is replaced at least one, whatever the demand is."""
-    wanted = min(max(deployment.wanted_replicas, deployment.min_replicas), deployment.max_replicas)
+    wanted = within_limits(deployment)
     return wanted if deployment.status == Status.RUNNING else max(1, wanted)
+
+
+def within_limits(deployment: Deployment) -> int:
+    """Return how many replicas the demand needs."""
+    return min(max(deployment.wanted_replicas, deployment.min_replicas), deployment.max_replicas)
+
+
+def wanted_plan(deployment: Deployment, bundle: Bundle) -> Plan:
+    """Return what there is to be of the wanted revision."""
+    proven = deployment.served_revision == deployment.revision
+    return Plan(deployment.revision, deployment.wanted_version_id, deployment.size, bundle.digest, target(deployment), proven=proven)
 
 
 def wanted_bundle(lease: Lease) -> Bundle | None:
@@ -275,47 +318,77 @@ def wanted_bundle(lease: Lease) -> Bundle | None:
     return built_bundle(version) if version else None
 
 
-def no_bundle(lease: Lease, status: Status) -> Outcome:
-    """Wait if the build cannot be done now; go on if it was settled meanwhile."""
-    return Wait(backoff.pause(lease.deployment.failed_attempts)) if lease.deployment.status == status else GO_ON
-
-
-def ensure_bundle(lease: Lease) -> Bundle | None:
-    """Return the bundle, building it if needed; None when that failed for good (settled) or cannot be done now (shown)."""
-    version = lease.deployment.wanted_version
+def await_bundle(lease: Lease) -> Bundle | Wait | None:
+    """Return the wanted version's bundle, or when to look for it again; None when it cannot be had, and that is settled."""
+    deployment = lease.deployment
+    version = deployment.wanted_version
     if version is None:
-        settle_failure(lease, Reason("ARCHIVE_MISSING", "The workflow has no version any more."))
-        return None
-    if (found := built_bundle(version)) is not None:
-        show_build_log(lease.deployment.pk, found)
+        return settle_failure(lease, Reason("ARCHIVE_MISSING", "The workflow has no version any more."))
+    found = built_bundle(version)
+    if found is not None:
+        show_build_log(deployment.pk, found)
         return found
-    try:
-        return build_bundle(version, lambda: extend(lease))
-    except BuildFailed as failure:
-        with guarded(lease):
-            settle_failure(lease, failure.reason)
-    except Unavailable as problem:
-        note_reason(lease, Reason(problem.code if isinstance(problem, BuildDelayed) else "OBJECT_STORE_DOWN", problem.detail))
-    except NotFound as problem:
-        note_reason(lease, Reason("ALGORITHM_CHANGED", f"A package was deleted while it was built in. {problem.detail}"))
-    return None
+    return await_build(lease, version)
+
+
+def await_build(lease: Lease, version: WorkflowVersion) -> Wait | None:
+    """Ask the builders for a version that is not built, wait while one is at it, and settle what it failed with."""
+    deployment = lease.deployment
+    now = clock.now()
+    row = Bundle.objects.filter(version=version).defer("log", "lock").first()
+    under_way = row is not None and row.build_expires_at is not None and row.build_expires_at > now
+    if row is not None and under_way and row.build_token is not None:
+        return Wait(BUILD_SECONDS)
+    if row is not None and under_way and row.build_expires_at is not None:
+        note_reason(lease, Reason(row.reason_code, row.reason_detail))
+        return Wait(max((row.build_expires_at - now).total_seconds(), 0.1))
+    if row is not None and row.failed_since(deployment.status_since):
+        return settle_failure(lease, Reason(row.reason_code, row.reason_detail))
+    lease.afterwards.append(partial(ask_builders, version.pk))
+    return Wait(ASK_AGAIN_SECONDS)
+
+
+def ask_builders(version_id: UUID) -> None:
+    """Send the hint; tests put builders of their own in its place."""
+    wakeups.send_build(version_id)
 
 
 def settle_failure(lease: Lease, reason: Reason) -> Outcome:
-    """End a failed attempt: ERROR, or, where another revision serves, back to it with the reason shown.
+    """End a failed attempt: back to the revision that served before, with the reason shown; ERROR where there is none.
 
     A newer intent that arrived meanwhile stays: the next look finds its generation unobserved.
     """
     deployment = lease.deployment
-    former = Revision.objects.filter(deployment=deployment, number=deployment.served_revision).first()
-    back = former if deployment.status == Status.UPDATING and former is not None and former.version_id is not None else None
+    former = Revision.objects.filter(deployment=deployment, number=deployment.served_revision, version__isnull=False).first()
+    back = former if former is not None and former.number != deployment.revision else None
     with guarded(lease):
-        leaving.drain(lease, deployment.replicas.filter(status=ReplicaStatus.STARTING))
+        starting = deployment.replicas.filter(status=ReplicaStatus.STARTING)
+        leaving.drain(lease, starting if back is None else starting.exclude(revision=back.number))
         failed = Revision.objects.filter(deployment=deployment, number=deployment.revision).exclude(number=deployment.served_revision)
         failed.update(state=RevisionState.FAILED, reason_code=reason.code, reason_detail=reason.detail)
-        if back is not None:
-            unchanged = Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation)
-            unchanged.update(revision=back.number, wanted_version=back.version_id, size=back.size)
-        after = Status.ERROR if back is None else Status.RUNNING
-        switch_status(lease, after, reason=reason, observed_generation=deployment.generation)
+        if back is None:
+            switch_status(lease, Status.ERROR, reason=reason, observed_generation=deployment.generation)
+        else:
+            go_back(lease, back, reason)
     return GO_ON
+
+
+def go_back(lease: Lease, back: Revision, reason: Reason) -> None:
+    """Want the revision again that served before. While it serves nothing is to be done for it; after a pause or a loss it is started."""
+    deployment = lease.deployment
+    unchanged = Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation)
+    wanted = {"revision": back.number, "wanted_version": back.version_id, "size": back.size}
+    if deployment.status == Status.UPDATING:
+        unchanged.update(**wanted)
+        switch_status(lease, Status.RUNNING, reason=reason, observed_generation=deployment.generation, **watch_again(deployment))
+    elif unchanged.update(**wanted) and deployment.status == Status.SCALING:
+        switch_status(lease, Status.BUILDING, reason=reason)
+
+
+def watch_again(deployment: Deployment) -> dict[str, Any]:
+    """A faulty revision that could not be taken back is watched again: if it goes on to fail, taking it back is tried again."""
+    failed = Revision.objects.filter(deployment=deployment, number=deployment.revision).first()
+    if failed is None or failed.kind != RevisionKind.AUTO_ROLLBACK or not deployment.auto_rollback:
+        return {}
+    now = clock.now()
+    return {"watch_from": now, "watch_until": now + traffic.WATCHED_FOR}

@@ -12,24 +12,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import transaction
-
 from controlplane.common import clock
 from deployments.alerts import clear_alert, raise_alert
 from deployments.models import Alert, AlertKind, Deployment, Replica
 from deployments.providers.base import Phase, ProviderError, ReplicaState, StillWorking
 from deployments.providers.registry import backends, provider
-from deployments.states import ReplicaStatus, Status
+from deployments.reconcile.overdue import note_answer, note_silence
+from deployments.states import ReplicaStatus
 from deployments.wakeups import send_wakeup
 
 logger = logging.getLogger(__name__)
 
 GRACE = timedelta(minutes=10)
-OVERDUE_AFTER = timedelta(minutes=30)
 # Names of this product's replicas; a provider lists only those that carry this installation's tags.
 OURS = re.compile(r"d[0-9a-f]{32}-[gr][0-9]+(-[0-9]+)?")
 COMPARED = ("name", "deployment_id", "status", "address", "workers", "missing_since")
-UNDER_WAY = (Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING, Status.DELETING)
 
 
 @dataclass(slots=True)
@@ -52,7 +49,9 @@ def sweep_providers() -> Seen:
             listed = {state.name: state for state in provider(backend).list_replicas()}
         except ProviderError as error:
             logger.warning("no look at %s: %s", backend, error)
+            note_silence(backend, str(error))
             continue
+        note_answer(backend)
         differing = {row.deployment_id for row in rows.values() if differs(row, listed.get(row.name))}
         seen.differing += wake(differing)
         for name in sorted(listed.keys() - rows.keys()):
@@ -108,17 +107,3 @@ def forget_gone_orphans(backend: str, listed: dict[str, ReplicaState]) -> None:
         state = listed.get(alert.subject)
         if state is None or state.phase is Phase.GONE:
             clear_alert(AlertKind.ORPHAN, alert.subject)
-
-
-def tell_overdue() -> int:
-    """Alert of deployments that are under way for much longer than any step may take; returns how many there are."""
-    limit = clock.now() - OVERDUE_AFTER
-    late = Deployment.objects.filter(status__in=UNDER_WAY, status_since__lt=limit)
-    with transaction.atomic():
-        for deployment in late:
-            detail = f"{deployment.path} has been {deployment.status} since {deployment.status_since:%Y-%m-%d %H:%M} UTC. {deployment.reason_detail}"
-            raise_alert(AlertKind.OVERDUE, str(deployment.pk), deployment_id=deployment.pk, detail=detail.strip())
-        ids = {str(deployment.pk) for deployment in late}
-        for alert in Alert.objects.filter(kind=AlertKind.OVERDUE, cleared_at=None).exclude(subject__in=ids):
-            clear_alert(AlertKind.OVERDUE, alert.subject)
-    return len(ids)

@@ -22,11 +22,13 @@ from controlplane.common.errors import SlipwayError
 from controlplane.common.valkey import valkey
 from controlplane.projects.models import Workflow
 from deployments import checkpoints
+from deployments.bundles.build import build_for_waiting
 from deployments.leases import LEASE
 from deployments.models import Deployment
 from deployments.reconcile.demand import WAKE, follow_demand
 from deployments.reconcile.loop import reconcile, take_due
-from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.reconcile.overdue import tell_overdue
+from deployments.reconcile.sweep import sweep_providers
 from deployments.routing import repair_routes
 from deployments.services import (
     configure_deployment,
@@ -72,6 +74,7 @@ class World:
     killed_at: Counter[str] = field(default_factory=Counter)
     log: list[str] = field(default_factory=list)
     wakeups: list[UUID] = field(default_factory=list)
+    builds: list[UUID] = field(default_factory=list)
     depth: int = 0
     due_sweep: datetime = START
     due_demand: datetime = START
@@ -98,6 +101,10 @@ class World:
     def wake(self, pk: UUID, **_: Any) -> None:
         """A hint: lost, doubled, or delivered."""
         self.wakeups += [pk] * self.rng.choice([0, 1, 1, 1, 2])
+
+    def ask_builders(self, version_id: UUID) -> None:
+        """A hint to the builders, likewise."""
+        self.builds += [version_id] * self.rng.choice([0, 1, 1, 1, 2])
 
     # Faults at the boundaries of steps.
 
@@ -141,6 +148,9 @@ class World:
         self.rng.shuffle(due)
         for pk in due:
             self.act(f"reconcile {pk}", lambda pk=pk: reconcile(pk))  # type: ignore[misc]
+        builds, self.builds = self.builds, []
+        for version_id in builds:
+            self.act(f"build {version_id}", lambda pk=version_id: build_for_waiting(pk))  # type: ignore[misc]
 
     def beat(self) -> None:
         """The periodic tasks, each when its time has come."""
@@ -231,6 +241,7 @@ class World:
         monkeypatch.setattr("controlplane.common.clock.now", lambda: self.now)
         monkeypatch.setattr("django.utils.timezone.now", lambda: self.now)
         monkeypatch.setattr("deployments.wakeups.send_wakeup", self.wake)
+        monkeypatch.setattr("deployments.wakeups.send_build", self.ask_builders)
         for module in ("demand", "sweep"):
             monkeypatch.setattr(f"deployments.reconcile.{module}.send_wakeup", self.wake)
         monkeypatch.setattr(checkpoints, "hook", self.boundary)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +17,15 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles import build, build_log, environment
 from deployments.bundles.bases import read_bases
-from deployments.bundles.build import build_bundle, built_bundle, bundle_key
+from deployments.bundles.build import build_bundle, build_for_waiting, built_bundle, bundle_key
 from deployments.bundles.build_log import BUILD_LEASE, begin_build, show_build_log
 from deployments.bundles.layer import write_layer
 from deployments.bundles.registry import Registry
 from deployments.bundles.resolve import Installer
-from deployments.errors import BuildDelayed, BuildFailed, StaleLease
+from deployments.errors import BuildDelayed, BuildFailed
 from deployments.leases import claim, extend
 from deployments.models import Bundle, Deployment, LogLine
+from deployments.services import delete_deployment, pause_deployment
 from deployments.states import Status
 from tests.deployments.builders import deploy, make_workflow, push
 from tests.deployments.conftest import Clock
@@ -126,6 +129,7 @@ def test_another_base_is_noted_and_one_that_is_not_supported_fails_the_build(own
     )
     assert [bundle.base_note, "WARNING"] in [[line[2], line[1]] for line in bundle.log]
 
+    Bundle.objects.all().delete()
     version.data["api"] = {"version": "7.0"}
     with pytest.raises(BuildFailed, match="This installation has engine 0"):
         build_bundle(version)
@@ -173,7 +177,9 @@ def test_the_log_is_read_by_who_waits_while_it_is_written_and_by_all_exactly_onc
 def test_after_a_worker_was_killed_the_log_says_that_it_begins_again(owner: User, moving_clock: Clock) -> None:
     version = push(make_workflow(owner))
     deployment = waiting(owner, version)
-    begin_build(version).note("half done")
+    first_try = begin_build(version)
+    assert first_try is not None
+    first_try.note("half done")
     with pytest.raises(BuildDelayed, match="Another worker"):
         build_bundle(version)
     assert len(log_of(deployment)) == 1
@@ -190,6 +196,7 @@ def test_after_a_worker_was_killed_the_log_says_that_it_begins_again(owner: User
 def test_a_build_that_lost_its_turn_writes_nothing_over_the_other_one(owner: User, moving_clock: Clock) -> None:
     version = push(make_workflow(owner))
     slow = begin_build(version)
+    assert slow is not None
     moving_clock.advance(BUILD_LEASE.total_seconds() + 1)
     bundle = build_bundle(version)
 
@@ -208,6 +215,7 @@ def test_a_long_build_keeps_its_turn_and_its_deployment(owner: User, moving_cloc
     lease = claim(deployment.pk)
     assert lease is not None
     log = begin_build(version, lambda: extend(lease))
+    assert log is not None
     monkeypatch.setattr(build_log, "RENEW_SECONDS", 0.0)
     for _ in range(3):
         moving_clock.advance(30)
@@ -218,17 +226,26 @@ def test_a_long_build_keeps_its_turn_and_its_deployment(owner: User, moving_cloc
     assert claim(deployment.pk) is None
 
 
-def test_who_has_lost_the_deployment_stops_building_and_lets_go(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("call_off", [pause_deployment, delete_deployment], ids=["pause", "delete"])
+def test_a_build_ends_when_nobody_waits_for_it_any_more_and_lets_go(
+    owner: User, monkeypatch: pytest.MonkeyPatch, call_off: Callable[..., Any]
+) -> None:
     version = push(make_workflow(owner))
+    deployment = waiting(owner, version)
     monkeypatch.setattr(build_log, "RENEW_SECONDS", 0.0)
 
-    def lost() -> None:
-        raise StaleLease(version.pk)
+    open_archive = build.open_archive
 
-    with pytest.raises(StaleLease):
-        build_bundle(version, lost)
+    def looked_for(*arguments: Any) -> Any:
+        call_off(actor=owner, deployment_id=deployment.pk)
+        return open_archive(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "open_archive", looked_for)
+        build_for_waiting(version.pk)
 
     assert built_bundle(version) is None
+    assert Bundle.objects.get().log[-1][2] == "Ended: no deployment waits for this build any more"
     assert build_bundle(version).digest
 
 

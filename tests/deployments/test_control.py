@@ -224,13 +224,14 @@ class TestRollBack:
 
 class TestConfigure:
     def test_replicas_and_expiry_are_kept_and_shown(self, call: Callable[..., Any], running: Deployment, moving_clock: Clock) -> None:
+        moving_clock.now = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
         ends = (moving_clock.now + timedelta(days=1)).isoformat()
 
         shown = call("patch", "", {"min_replicas": 2, "max_replicas": 3, "expires_at": ends, "auto_rollback": False}).json()
 
         assert shown["replicas"] == {"serving": 1, "min_replicas": 2, "max_replicas": 3, "idle_seconds": 0, "asleep": False}
         assert shown["auto_rollback"] is False
-        assert shown["expires_at"].startswith("2026-03-03T09:00:00")
+        assert shown["expires_at"].startswith("2026-03-03T09:30:00")
         assert call("patch", "", {"expires_at": None}).json()["expires_at"] is None
 
     @pytest.mark.parametrize(

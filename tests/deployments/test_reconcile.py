@@ -253,9 +253,7 @@ def test_a_refusal_of_the_provider_is_an_error_with_its_code(
 
 def test_a_provider_that_does_not_answer_is_waited_for(owner: User, cloud: FakeProvider, settle: Settle) -> None:
     cloud.refuse = ProviderUnavailable("no answer")
-    deployment = deploy(owner)
-    reconcile(deployment.pk)
-    deployment.refresh_from_db()
+    deployment = settle(deploy(owner), longest=1.0)
     assert (deployment.status, deployment.reason_code) == ("SCALING", "PROVIDER_UNAVAILABLE")
     cloud.refuse = None
 
@@ -283,9 +281,9 @@ def test_an_object_store_that_does_not_answer_is_waited_for(
         raise Unavailable("object_store", "The object store does not answer.")
 
     with monkeypatch.context() as patch:
-        patch.setattr("deployments.reconcile.steps.build_bundle", down)
-        reconcile(deployment.pk)
-    deployment.refresh_from_db()
+        patch.setattr("deployments.bundles.build.open_archive", down)
+        settle(deployment, longest=1.0)
+        settle(deployment, longest=1.0)
     assert (deployment.status, deployment.reason_code) == ("BUILDING", "OBJECT_STORE_DOWN")
 
     settle(deployment)
@@ -296,7 +294,8 @@ def test_an_object_store_that_does_not_answer_is_waited_for(
 def test_a_replica_that_is_never_ready_ends_in_error(owner: User, cloud: FakeProvider, moving_clock: Clock, settle: Settle) -> None:
     cloud.looks_until_ready = 10**9
     deployment = deploy(owner)
-    reconcile(deployment.pk)
+    for _ in range(2):
+        reconcile(deployment.pk)
     Replica.objects.update(begun_at=moving_clock.now)
     moving_clock.advance((START_DEADLINE + timedelta(seconds=1)).total_seconds())
 

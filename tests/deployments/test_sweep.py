@@ -11,14 +11,16 @@ import pytest
 
 from controlplane.accounts.models import User
 from controlplane.common.clock import milliseconds
+from controlplane.common.errors import Conflict
 from controlplane.common.valkey import valkey
 from deployments.models import Alert, Deployment, Replica, Revision, UsageEvent
-from deployments.providers.base import ReplicaSpec
+from deployments.providers.base import BadCredentials, ReplicaSpec
 from deployments.reconcile.demand import ACTIVE, WAKE, follow_demand, load_key
-from deployments.reconcile.sweep import sweep_providers, tell_overdue
+from deployments.reconcile.overdue import tell_overdue
+from deployments.reconcile.sweep import sweep_providers
 from deployments.reconcile.watch import watch_new_revisions
 from deployments.routing import repair_routes, route_key
-from deployments.services import configure_deployment, update_deployment
+from deployments.services import configure_deployment, restart_deployment, roll_back_deployment, update_deployment
 from deployments.states import Status
 from tests.deployments.builders import deploy, push
 from tests.deployments.conftest import Clock
@@ -309,6 +311,44 @@ class TestWatch:
         assert fresh.reason_detail == "8 of 10 runs failed with v2 on size M; went back to v1 on size M."
         assert (Revision.objects.get(number=3).kind, Revision.objects.get(number=3).created_by) == ("AUTO_ROLLBACK", None)
         assert watch_new_revisions() == 0
+
+    def test_a_restart_goes_on_being_watched_and_what_was_taken_back_is_not_gone_back_to(
+        self, fresh: Deployment, owner: User, settle: Settle, moving_clock: Clock
+    ) -> None:
+        until = fresh.watch_until
+        restart_deployment(actor=owner, deployment_id=fresh.pk)
+        settle(fresh)
+        assert (fresh.served_revision, fresh.watch_until) == (3, until)
+        moving_clock.advance(5)
+        runs(fresh, moving_clock, good=0, bad=8)
+
+        assert watch_new_revisions() == 1
+        settle(fresh)
+
+        assert (fresh.status, fresh.reason_code, fresh.served_revision) == ("RUNNING", "ROLLED_BACK", 4)
+        assert list(Revision.objects.filter(deployment=fresh, state="FAILED").order_by("number").values_list("number", flat=True)) == [2, 3]
+        with pytest.raises(Conflict, match="No other revision has served before"):
+            roll_back_deployment(actor=owner, deployment_id=fresh.pk)
+
+    def test_taking_back_is_tried_again_when_it_could_not_be_done_and_the_faults_go_on(
+        self, fresh: Deployment, settle: Settle, moving_clock: Clock, cloud: FakeProvider
+    ) -> None:
+        moving_clock.advance(5)
+        runs(fresh, moving_clock, good=0, bad=8)
+        assert watch_new_revisions() == 1
+        moving_clock.advance(1)
+        cloud.refuse = BadCredentials("the key was revoked")
+        settle(fresh)
+        assert (fresh.status, fresh.served_revision, fresh.reason_code) == ("RUNNING", 2, "BAD_CREDENTIALS")
+        assert watch_new_revisions() == 0
+        cloud.refuse = None
+        moving_clock.advance(5)
+        runs(fresh, moving_clock, good=0, bad=8)
+
+        assert watch_new_revisions() == 1
+        settle(fresh)
+
+        assert (fresh.status, fresh.reason_code, fresh.served_revision) == ("RUNNING", "ROLLED_BACK", 4)
 
     def test_a_few_runs_say_nothing(self, fresh: Deployment, moving_clock: Clock) -> None:
         runs(fresh, moving_clock, good=0, bad=4)
