@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.apps import apps
 from django.conf import LazySettings
 from django.db import connection, transaction
 
@@ -167,23 +165,6 @@ def test_the_time_of_a_line_is_unique_in_a_deployment_across_all_days(days: Cloc
 
     with pytest.raises(Exception, match="duplicate key"), transaction.atomic():
         add(TODAY)
-
-
-def test_lines_of_the_former_table_are_copied_once_in_batches(days: Clock) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE deployments_logline (id bigserial, LIKE {TABLE})")
-        cursor.execute(
-            "INSERT INTO deployments_logline SELECT n, %s, n, 'INFO', 'run', 'line ' || n, NULL, NULL FROM generate_series(1, 10005) AS n",
-            [DEPLOYMENT],
-        )
-    migration = importlib.import_module("deployments.migrations.0010_copy_log")
-
-    for _ in range(2):
-        with connection.schema_editor() as editor:
-            migration.copy_lines(apps, editor)
-
-    assert LogLine.objects.count() == 10005
-    assert LogLine.objects.get(timestamp=10005).message == "line 10005"
 
 
 @pytest.fixture
