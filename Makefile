@@ -28,7 +28,7 @@ bench: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/don
 	@.venv/bin/python -m bench
 
 chaos: .venv/test.done runtime/.venv/done ## 500 seeds of faults on the deployment engine (CHAOS_SEEDS, CHAOS_FIRST), about an hour
-	@CHAOS_SEEDS=$${CHAOS_SEEDS:-500} .venv/bin/python -m pytest -n 2 tests/chaos
+	@.venv/bin/python -m tests.chaos
 
 locks: ## resolve requirements/*.in again (needs uv)
 	sh requirements/lock.sh

@@ -12,9 +12,10 @@ from rest_framework.test import APIClient
 
 from controlplane.accounts.models import User
 from tests.factories import make_token, make_user
+from tests.flush import quick_flush
 from tests.stack import stack
 
-__all__ = ["stack"]
+__all__ = ["quick_flush", "stack"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

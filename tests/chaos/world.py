@@ -7,7 +7,10 @@ in the middle of it.
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +23,7 @@ from django.db import InterfaceError, OperationalError, connection, connections
 from controlplane.accounts.models import User
 from controlplane.common.errors import SlipwayError
 from controlplane.common.valkey import valkey
+from controlplane.embedded.datadir import DataDir
 from controlplane.projects.models import Workflow
 from deployments import checkpoints
 from deployments.bundles.build import build_for_waiting
@@ -40,9 +44,12 @@ from deployments.services import (
     roll_back_deployment,
     update_deployment,
 )
+from tests import servers
 from tests.deployments.builders import make_owner, make_workflow, push
 from tests.fakes.cloud import FakeCloud, Temper
 
+# With servers of its own, PostgreSQL itself is restarted now and then; else only the session of the worker is ended.
+RESTARTS = bool(os.environ.get("CHAOS_RESTARTS"))
 SIZES = ["S", "M", "L"]
 WILD = Temper(
     boot=(1.0, 40.0),
@@ -124,7 +131,10 @@ class World:
             self.note(f"SIGCONT at {name}")
         elif draw < 0.115:
             self.note(f"PostgreSQL restarts at {name}")
-            cut_connection()
+            if RESTARTS and self.rng.random() < 0.2:
+                restart_postgres()
+            else:
+                cut_connection()
 
     def act(self, what: str, action: Callable[[], Any]) -> None:
         """Let a worker do something and meet its fate."""
@@ -249,8 +259,26 @@ class World:
         drivers[self.backend] = lambda: self.cloud
 
 
+def restart_postgres() -> None:
+    """Stop the server, whose supervisor starts it again, and wait until it answers. Only where this process alone uses it."""
+    assert servers.servers is not None
+    lock = DataDir(servers.servers.folder).postgres / "postmaster.pid"
+    former = int(lock.read_text().split()[0])
+    os.kill(former, signal.SIGINT)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if int(lock.read_text().split()[0]) != former:
+                connections.create_connection("default").ensure_connection()
+                return
+        except (OSError, ValueError, IndexError, OperationalError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError("PostgreSQL did not come back")
+
+
 def cut_connection() -> None:
-    """End this process's database session from outside, as a restart of PostgreSQL does."""
+    """End this process's database session from outside, which is what a restart of PostgreSQL is to it."""
     connection.ensure_connection()
     pid = connection.connection.info.backend_pid
     other = connections.create_connection("default")
