@@ -75,6 +75,10 @@ def remove(lease: Lease, replica: Replica) -> float | None:
     except ProviderError as error:
         # Without its last word the billed time would be a guess.
         return not_gone_yet(lease, replica, str(error))
+    unseen = last_word is None and replica.billed_from is None
+    if unseen and (now - replica.terminating_since).total_seconds() < provider(replica.backend).visibility_delay:
+        # It was asked for a moment ago: a provider that shows things late may have it all the same.
+        return not_gone_yet(lease, replica, "Its provider may not show it yet.")
     confirm_gone(lease, replica, last_word)
     return None
 

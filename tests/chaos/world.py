@@ -269,7 +269,9 @@ def restart_postgres() -> None:
     while time.monotonic() < deadline:
         try:
             if int(lock.read_text().split()[0]) != former:
-                connections.create_connection("default").ensure_connection()
+                probe = connections.create_connection("default")
+                probe.ensure_connection()
+                probe.close()
                 return
         except (OSError, ValueError, IndexError, OperationalError):
             pass

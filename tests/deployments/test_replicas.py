@@ -196,6 +196,25 @@ def test_billed_times_are_those_of_the_provider(owner: User, cloud: FakeProvider
     assert replica.billed_until >= told
 
 
+def test_what_the_provider_does_not_show_yet_is_not_taken_for_gone(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    cloud.visibility_delay = 60.0
+    cloud.looks_until_ready = 10**9
+    deployment = deploy(owner)
+    settle(deployment, longest=1.0)
+    [made] = cloud.names()
+    hidden = cloud.specs.pop(made)
+    delete_deployment(actor=owner, deployment_id=deployment.pk)
+    settle(deployment, longest=1.0)
+    assert deployment.status == "DELETING"
+    cloud.specs[made] = hidden
+
+    settle(deployment, longest=20.0)
+
+    assert (deployment.status, cloud.deleted) == ("DELETED", [made])
+
+
 def test_a_provider_that_does_not_answer_for_long_loses_nothing(
     owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
 ) -> None:
