@@ -165,7 +165,7 @@ def test_a_killed_gateway_loses_no_run_and_runs_none_twice(trial):
     assert trial.caller.interruptions
 
 
-@pytest.mark.parametrize("name", ["valkey", "postgres", "seaweedfs", "worker"])
+@pytest.mark.parametrize("name", ["valkey", "postgres", "seaweedfs", "worker", "builder"])
 def test_other_killed_parts_are_not_even_noticed_by_callers(trial, name):
     old = trial.stack.pid(name)
     ended = trial.strike(lambda: trial.stack.kill(name))

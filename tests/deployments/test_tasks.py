@@ -9,6 +9,7 @@ from django.db import OperationalError
 
 from controlplane.accounts.models import User
 from controlplane.celery import app
+from controlplane.embedded.applications import builder_words
 from deployments import tasks, usage
 from deployments.models import Deployment, UsageEvent
 from deployments.schedule import BEAT_SCHEDULE
@@ -27,11 +28,20 @@ def test_everything_that_beat_starts_is_a_task_and_expires_before_it_piles_up() 
         assert entry["options"]["expires"] <= max(3, entry["schedule"])
 
 
+def test_builds_have_a_queue_of_their_own() -> None:
+    app.loader.import_default_modules()
+    queues = {name: app.amqp.router.route({}, name)["queue"].name for name in app.tasks if not name.startswith("celery.")}
+
+    assert {name for name, queue in queues.items() if queue != app.conf.task_default_queue} == {"deployments.build"}
+    assert queues["deployments.build"] == builder_words(concurrency="1")[-1]
+
+
 def test_a_deployment_on_its_way_is_looked_at_again_soon(owner: User, cloud: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.looks_until_ready = 10
     sent: list[tuple[object, float]] = []
     monkeypatch.setattr(tasks, "send_wakeup", lambda pk, delay=0.0: sent.append((pk, delay)))
     deployment = deploy(owner)
+    tasks.build_task(str(deployment.wanted_version_id))
 
     tasks.reconcile_task(str(deployment.pk))
 
@@ -53,7 +63,8 @@ def test_beat_alone_brings_a_deployment_to_running(owner: User, cloud: FakeProvi
     deployment = deploy(owner)
     monkeypatch.setattr(tasks, "send_wakeup", lambda pk, delay=0.0: tasks.reconcile_task(str(pk)))
 
-    tasks.reconcile_due_task()
+    for _ in range(2):
+        tasks.reconcile_due_task()
 
     deployment.refresh_from_db()
     assert deployment.status == "RUNNING"
