@@ -7,6 +7,7 @@ tables with rows lose them, with triggers and foreign keys asleep, as a superuse
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -42,8 +43,8 @@ def empty_database(alias: str) -> None:
 def quick_flush() -> None:
     """Put it in the place of Django's flush, for this process."""
 
-    def teardown(case: TransactionTestCase) -> None:
+    def teardown(case: Any) -> None:
         for alias in case._databases_names(include_mirrors=False):
             empty_database(alias)
 
-    TransactionTestCase._fixture_teardown = teardown  # type: ignore[attr-defined, method-assign]
+    TransactionTestCase._fixture_teardown = teardown  # type: ignore[attr-defined]

@@ -12,7 +12,8 @@ from deployments.errors import StaleLease
 from deployments.leases import Lease, claim, release, renew
 from deployments.models import Deployment
 from deployments.reconcile.backoff import pause
-from deployments.reconcile.steps import next_step, settle_failure
+from deployments.reconcile.settling import settle_failure
+from deployments.reconcile.steps import next_step
 from deployments.states import Reason, Status
 
 logger = logging.getLogger(__name__)

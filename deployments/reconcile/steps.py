@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
-from uuid import UUID
 
 import redis
 
-from controlplane.common import clock
-from controlplane.projects.models import WorkflowVersion
-from deployments import wakeups
 from deployments.bundles.build import built_bundle
-from deployments.bundles.build_log import show_build_log
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, guarded
-from deployments.models import Bundle, Deployment, Replica, Revision, RevisionKind, RevisionState
+from deployments.models import Bundle, Deployment, Replica, Revision, RevisionState
 from deployments.reconcile import backoff, fleet, leaving, smoke, traffic
+from deployments.reconcile.awaiting import await_bundle, wanted_bundle
 from deployments.reconcile.outcome import GO_ON, Outcome, Wait, soonest
+from deployments.reconcile.plans import target, wanted_plan, within_limits
 from deployments.reconcile.replicas import Plan
+from deployments.reconcile.settling import settle_failure
 from deployments.routing import remove_route
 from deployments.states import DesiredState, Reason, ReplicaStatus, Status
 from deployments.transitions import note_reason, switch_status
@@ -28,9 +24,6 @@ RETRY_SECONDS = 2.0
 # What runs is looked at when the sweep sees a difference; this is only for what a sweep could miss.
 AT_REST_SECONDS = 3600.0
 STRANGE_SECONDS = 60.0
-# A hint to the builders may be lost, and a builder may die; the end of a build wakes by itself.
-ASK_AGAIN_SECONDS = 3.0
-BUILD_SECONDS = 10.0
 PAUSABLE = frozenset({Status.QUEUED, Status.BUILDING, Status.SCALING, Status.RUNNING, Status.UPDATING, Status.ERROR, Status.SUSPENDED})
 
 
@@ -293,102 +286,3 @@ STEPS: dict[Status, Callable[[Lease], Outcome]] = {
     Status.DELETING: deleting,
     Status.DELETED: at_rest,
 }
-
-
-def target(deployment: Deployment) -> int:
-    """Return how many replicas there should be; while something starts or is replaced at least one, whatever the demand is."""
-    wanted = within_limits(deployment)
-    return wanted if deployment.status == Status.RUNNING else max(1, wanted)
-
-
-def within_limits(deployment: Deployment) -> int:
-    """Return how many replicas the demand needs."""
-    return min(max(deployment.wanted_replicas, deployment.min_replicas), deployment.max_replicas)
-
-
-def wanted_plan(deployment: Deployment, bundle: Bundle) -> Plan:
-    """Return what there is to be of the wanted revision."""
-    proven = deployment.served_revision == deployment.revision
-    return Plan(deployment.revision, deployment.wanted_version_id, deployment.size, bundle.digest, target(deployment), proven=proven)
-
-
-def wanted_bundle(lease: Lease) -> Bundle | None:
-    """Return the wanted version's bundle if it is built."""
-    version = lease.deployment.wanted_version
-    return built_bundle(version) if version else None
-
-
-def await_bundle(lease: Lease) -> Bundle | Wait | None:
-    """Return the wanted version's bundle, or when to look for it again; None when it cannot be had, and that is settled."""
-    deployment = lease.deployment
-    version = deployment.wanted_version
-    if version is None:
-        return settle_failure(lease, Reason("ARCHIVE_MISSING", "The workflow has no version any more."))
-    found = built_bundle(version)
-    if found is not None:
-        show_build_log(deployment.pk, found)
-        return found
-    return await_build(lease, version)
-
-
-def await_build(lease: Lease, version: WorkflowVersion) -> Wait | None:
-    """Ask the builders for a version that is not built, wait while one is at it, and settle what it failed with."""
-    deployment = lease.deployment
-    now = clock.now()
-    row = Bundle.objects.filter(version=version).defer("log", "lock").first()
-    under_way = row is not None and row.build_expires_at is not None and row.build_expires_at > now
-    if row is not None and under_way and row.build_token is not None:
-        return Wait(BUILD_SECONDS)
-    if row is not None and under_way and row.build_expires_at is not None:
-        note_reason(lease, Reason(row.reason_code, row.reason_detail))
-        return Wait(max((row.build_expires_at - now).total_seconds(), 0.1))
-    if row is not None and row.failed_since(deployment.status_since):
-        return settle_failure(lease, Reason(row.reason_code, row.reason_detail))
-    lease.afterwards.append(partial(ask_builders, version.pk))
-    return Wait(ASK_AGAIN_SECONDS)
-
-
-def ask_builders(version_id: UUID) -> None:
-    """Send the hint; tests put builders of their own in its place."""
-    wakeups.send_build(version_id)
-
-
-def settle_failure(lease: Lease, reason: Reason) -> Outcome:
-    """End a failed attempt: back to the revision that served before, with the reason shown; ERROR where there is none.
-
-    A newer intent that arrived meanwhile stays: the next look finds its generation unobserved.
-    """
-    deployment = lease.deployment
-    former = Revision.objects.filter(deployment=deployment, number=deployment.served_revision, version__isnull=False).first()
-    back = former if former is not None and former.number != deployment.revision else None
-    with guarded(lease):
-        starting = deployment.replicas.filter(status=ReplicaStatus.STARTING)
-        leaving.drain(lease, starting if back is None else starting.exclude(revision=back.number))
-        failed = Revision.objects.filter(deployment=deployment, number=deployment.revision).exclude(number=deployment.served_revision)
-        failed.update(state=RevisionState.FAILED, reason_code=reason.code, reason_detail=reason.detail)
-        if back is None:
-            switch_status(lease, Status.ERROR, reason=reason, observed_generation=deployment.generation)
-        else:
-            go_back(lease, back, reason)
-    return GO_ON
-
-
-def go_back(lease: Lease, back: Revision, reason: Reason) -> None:
-    """Want the revision again that served before. While it serves nothing is to be done for it; after a pause or a loss it is started."""
-    deployment = lease.deployment
-    unchanged = Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation)
-    wanted = {"revision": back.number, "wanted_version": back.version_id, "size": back.size}
-    if deployment.status == Status.UPDATING:
-        unchanged.update(**wanted)
-        switch_status(lease, Status.RUNNING, reason=reason, observed_generation=deployment.generation, **watch_again(deployment))
-    elif unchanged.update(**wanted) and deployment.status == Status.SCALING:
-        switch_status(lease, Status.BUILDING, reason=reason)
-
-
-def watch_again(deployment: Deployment) -> dict[str, Any]:
-    """A faulty revision that could not be taken back is watched again: if it goes on to fail, taking it back is tried again."""
-    failed = Revision.objects.filter(deployment=deployment, number=deployment.revision).first()
-    if failed is None or failed.kind != RevisionKind.AUTO_ROLLBACK or not deployment.auto_rollback:
-        return {}
-    now = clock.now()
-    return {"watch_from": now, "watch_until": now + traffic.WATCHED_FOR}

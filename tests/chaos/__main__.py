@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 PROCESSES = 2
 
@@ -15,10 +16,8 @@ def main() -> int:
     bounds = [first + seeds * part // PROCESSES for part in range(PROCESSES + 1)]
     command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "tests/chaos"]
     running = [
-        subprocess.Popen(
-            command, env={**os.environ, "CHAOS_FIRST": str(begin), "CHAOS_SEEDS": str(end - begin), "CHAOS_RESTARTS": "1"}
-        )
-        for begin, end in zip(bounds, bounds[1:], strict=False)
+        subprocess.Popen(command, env={**os.environ, "CHAOS_FIRST": str(begin), "CHAOS_SEEDS": str(end - begin), "CHAOS_RESTARTS": "1"})
+        for begin, end in pairwise(bounds)
         if end > begin
     ]
     return max(process.wait() for process in running)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from controlplane.common.valkey import valkey
 from deployments.models import Alert, Deployment, Replica, Revision, RevisionState, StatusChange
-from deployments.reconcile.steps import target
+from deployments.reconcile.plans import target
 from deployments.routing import route_key
 from deployments.states import ALLOWED, NEXT_STEPS, ReplicaStatus, Status
 from tests.chaos.world import World
