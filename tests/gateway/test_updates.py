@@ -152,6 +152,30 @@ def test_a_replica_that_left_and_forgot_a_run_is_not_given_it_again(stack: Stack
         stack.other_runtime.close()
 
 
+def test_one_run_that_a_replica_that_left_does_not_know_costs_the_others_nothing(stack: Stack) -> None:
+    """What it has, it ends: none of it is executed again elsewhere."""
+    caller = stack.caller(stack.first)
+    write_route(stack.valkey, stack.runtime, replicas=[{"id": "r-runtime", "address": stack.runtime.address, "workers": 20}])
+    run_ids = [caller.run({"hold": "a"}).json["uuid"] for _ in range(20)]
+    until(lambda: len(stack.runtime.executions()) == 20, "the executions")
+    forgotten, known = run_ids[::2], run_ids[1::2]
+    stack.other_runtime.start()
+    try:
+        write_route(stack.valkey, stack.other_runtime)
+        for run_id in forgotten:
+            stack.runtime.ask("PUT", f"/control/forget/{run_id}")
+        stack.first.kill()
+        until(lambda: "Took over 20" in stack.second.text(), "the adoption")
+        until(lambda: len(stack.other_runtime.executions()) == 4, "the new replica")
+        stack.other_runtime.release("a")
+        stack.runtime.release("a")
+        assert [get_until_ended(stack.caller(stack.second), run_id) for run_id in run_ids] == [200] * 20
+        assert not set(known) & set(stack.other_runtime.executions())
+        assert sorted(stack.other_runtime.executions()) == sorted(forgotten)
+    finally:
+        stack.other_runtime.close()
+
+
 def test_a_full_replica_is_no_reason_to_refuse_while_another_has_room(stack: Stack) -> None:
     stack.other_runtime.start()
     try:
