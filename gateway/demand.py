@@ -83,6 +83,8 @@ class Demand:
                 await self.report()
             except (TimeoutError, SlipwayError, ReplyError) as error:
                 logger.warning("Could not tell the load: %s", error or type(error).__name__)
+            except Exception:
+                logger.exception("Could not tell the load")
 
     async def _call(self, deployments: list[str]) -> None:
         await self._valkey.command("SADD", WAKE, *deployments)

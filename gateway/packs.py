@@ -73,6 +73,10 @@ class Packs:
             except SlipwayError as error:
                 logger.warning("Cannot store results: %s", error)
                 await asyncio.sleep(pause)
+            except Exception:
+                # Those who wait for it must hear something.
+                logger.exception("Cannot store results")
+                return False
             else:
                 return True
         return False

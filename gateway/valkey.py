@@ -28,6 +28,10 @@ PUSHED = {b"message", b"subscribe", b"pong"}
 PASSING = ("LOADING", "BUSY", "MASTERDOWN", "READONLY", "TRYAGAIN")
 
 
+# After what nobody thought of: going on is right, filling the log is not.
+SLOW = 1.0
+
+
 class ConnectionLost(Exception):
     """The connection ended before the answer came: whether the command ran is unknown."""
 
@@ -191,6 +195,10 @@ class Valkey:
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 0.5)
                 continue
+            except Exception:
+                logger.exception("Cannot connect to Valkey")
+                await asyncio.sleep(SLOW)
+                continue
             delay = 0.02
             self._connection = connection
             self._signal()
@@ -299,6 +307,10 @@ class Subscriber:
                 connection = await asyncio.wait_for(connect(self._url, self._receive), 10)
             except (OSError, TimeoutError, ConnectionLost, ReplyError):
                 await asyncio.sleep(0.1)
+                continue
+            except Exception:
+                logger.exception("Cannot connect to Valkey's messages")
+                await asyncio.sleep(SLOW)
                 continue
             self._subscribed = self._unanswered_pings = 0
             self._connection = connection

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import cast
 
+import pytest
+
+from gateway.demand import Demand
+from gateway.valkey import Valkey
 from tests.gateway.servers import Caller, RuntimeServer, ValkeyServer, until, write_route
 
 
@@ -51,6 +56,27 @@ def test_the_load_is_told_again_when_valkey_lost_it(caller: Caller, valkey: Valk
     until(lambda: in_flight(valkey, "emptied") == 1, "the load again")
     runtime.release("emptied")
     assert caller.results(run_id, slug="emptied").status == 200
+
+
+def test_a_fault_of_ours_does_not_end_the_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        reports: list[int] = []
+        enough = asyncio.Event()
+
+        async def report() -> None:
+            reports.append(1)
+            if len(reports) == 3:
+                enough.set()
+            raise RuntimeError("a fault of ours")
+
+        demand = Demand(cast("Valkey", None), "gateway", {}, lambda work: None)
+        monkeypatch.setattr(demand, "report", report)
+        demand.start()
+        await enough.wait()
+        await demand.stop()
+
+    monkeypatch.setattr("gateway.demand.REPORT_EVERY", 0.0)
+    asyncio.run(asyncio.wait_for(scenario(), 5))
 
 
 def test_a_refused_run_counts_as_a_request(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
