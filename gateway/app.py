@@ -87,6 +87,7 @@ class Application:
         await self.sweep.stop()
         await self.revocations.stop()
         await self.runs.demand.stop()
+        self.runs.leave_all()
         if self.store.valkey.connected:
             try:
                 await self.store.leave()
@@ -105,6 +106,8 @@ class Application:
             await self.sweep.store_is_ready()
         except (SlipwayError, ReplyError) as error:
             logger.warning("Could not write live runs again: %s", error)
+        except Exception:
+            logger.exception("Could not write live runs again")
 
     def _receive_message(self, channel: str, content: bytes) -> None:
         if channel == CHANNEL:

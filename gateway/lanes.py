@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from gateway.budget import Shares
 from gateway.errors import SlipwayError
+from gateway.line import Line, Waiter
 from gateway.patience import Darkness, verdict_on
 from gateway.routes import Route, RouteTable
 from gateway.run import Admission, Outcome, Replica, Run, Verdict
@@ -37,18 +38,11 @@ LANES = 10_000
 
 
 @dataclass(slots=True, eq=False)
-class _Waiter:
-    run: Run
-    place: asyncio.Future[Replica | Outcome]
-    size: int
-
-
-@dataclass(slots=True, eq=False)
 class _Lane:
     """One deployment. `given` counts runs by address, `working` those of them that the replica has taken; `pace` is the usual time in a worker in ms."""
 
     slug: str
-    waiting: OrderedDict[str, _Waiter] = field(default_factory=OrderedDict)
+    waiting: Line = field(default_factory=Line)
     given: dict[str, int] = field(default_factory=dict)
     working: Counter[str] = field(default_factory=Counter)
     had_replicas: bool = False
@@ -70,8 +64,17 @@ class _Lane:
 class Lanes:
     """The queues of one gateway. A run has a place (`seat`) at a replica, waits for one, or is done with both."""
 
-    def __init__(self, settings: Settings, routes: RouteTable, *, on_moved: Callable[[Run], None], on_cold: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        routes: RouteTable,
+        *,
+        on_moved: Callable[[Run], None],
+        on_cold: Callable[[str], None],
+        owns_runs: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._settings = settings
+        self._owns_runs = owns_runs
         self._routes = routes
         self._on_moved = on_moved
         self._on_cold = on_cold
@@ -90,12 +93,16 @@ class Lanes:
     async def take(self, run: Run, *, again: bool) -> Replica | Outcome | None:
         """Wait for a place; return the replica, or how the run ends without one, or None when it is refused (its admission says why).
 
-        `again`: the last attempt has just failed. The run goes before the others, and to replicas that have just failed if there is no other.
+        `again`: the last attempt has just failed. The run goes before those that wait, and to replicas that have just failed if there is no other.
         """
         if run.seat is not None:
             return run.replica
         lane = self._lane(run)
-        route = self._routes.peek(lane.slug) or await self._read(lane)
+        route = self._routes.peek(lane.slug)
+        if route is None:
+            route = await self._read(lane)
+            # It may have been forgotten meanwhile.
+            lane = self._lane(run)
         if route is not None:
             replica = self._holder(run, route)
             left = replica is not None and replica not in route.replicas
@@ -126,9 +133,15 @@ class Lanes:
     def leave(self, run: Run) -> None:
         """The run is over: it neither waits nor has a place."""
         lane = self._lanes.get(run.about.slug)
-        if lane is not None and (waiter := lane.waiting.pop(run.id, None)) is not None:
+        if lane is not None and (waiter := lane.waiting.get(run.id)) is not None:
+            lane.waiting.remove(waiter)
             waiter.place.cancel()
         self.release(run)
+
+    def waits(self, run: Run) -> bool:
+        """Tell whether a run stands in line here."""
+        lane = self._lanes.get(run.about.slug)
+        return lane is not None and lane.waiting.get(run.id) is not None
 
     def note_smaller(self, run: Run) -> None:
         """The input of a run that waits has left this process's memory."""
@@ -237,9 +250,8 @@ class Lanes:
             run.admit(Admission(Verdict.BUSY, 503, "too_many_waiting", detail, retry_after=5))
             return None
         loop = asyncio.get_running_loop()
-        waiter = lane.waiting[run.id] = _Waiter(run, loop.create_future(), size)
-        if again or run.replica is not None:
-            lane.waiting.move_to_end(run.id, last=False)
+        waiter = Waiter(run, loop.create_future(), size)
+        lane.waiting.add(waiter)
         # Whoever sent it need not wait with it; but where a place comes soon, the runtime's own first word is the better answer.
         soon = not again and route is not None and route.replicas
         answering = loop.call_later(ANSWER_AFTER if soon else 0.0, run.admit, Admission(Verdict.DEFERRED))
@@ -250,14 +262,15 @@ class Lanes:
             return await waiter.place
         finally:
             answering.cancel()
-            lane.waiting.pop(run.id, None)
+            lane.waiting.remove(waiter)
             self._shares.give(lane.slug, waiter.size)
 
     def _pump(self, lane: _Lane) -> None:
-        """Hand free places to those who wait."""
-        route = self._routes.peek(lane.slug)
-        while route is not None and lane.waiting and (replica := self._free(lane, route)) is not None:
-            _, waiter = lane.waiting.popitem(last=False)
+        """Hand free places to those who wait, unless they may be another gateway's by now."""
+        route = self._routes.peek(lane.slug) if lane.waiting and self._owns_runs() else None
+        while route is not None and (replica := self._free(lane, route)) is not None:
+            if (waiter := lane.waiting.pop()) is None:
+                return
             self._seat(lane, waiter.run, replica)
             waiter.place.set_result(replica)
 
@@ -265,16 +278,23 @@ class Lanes:
         """As long as runs wait: follow the route, hand out places, end those that have waited long enough."""
         try:
             while lane.waiting:
-                route = await self._read(lane)
-                self._pump(lane)
-                self._look(lane, route)
-                has_replicas = route is not None and bool(route.replicas)
-                await self._routes.wait_for_change(lane.slug, LOOK_EVERY if has_replicas else LOOK_EVERY_WITHOUT_REPLICAS)
-                if not has_replicas:
-                    # An announcement may have been missed, and there is nothing else to learn of a replica from.
-                    self._routes.forget(lane.slug)
+                try:
+                    await self._watch_once(lane)
+                except Exception:
+                    logger.exception("Looking after the runs that wait for %s failed; going on", lane.slug)
+                    await asyncio.sleep(LOOK_EVERY)
         finally:
             lane.watcher = None
+
+    async def _watch_once(self, lane: _Lane) -> None:
+        route = await self._read(lane)
+        self._pump(lane)
+        self._look(lane, route)
+        has_replicas = route is not None and bool(route.replicas)
+        await self._routes.wait_for_change(lane.slug, LOOK_EVERY if has_replicas else LOOK_EVERY_WITHOUT_REPLICAS)
+        if not has_replicas:
+            # An announcement may have been missed, and there is nothing else to learn of a replica from.
+            self._routes.forget(lane.slug)
 
     def _look(self, lane: _Lane, route: Route | None) -> None:
         now = time.monotonic()
@@ -288,11 +308,10 @@ class Lanes:
         elif not has_replicas:
             lane.darkness.begin(now)
         lane.had_replicas = has_replicas
-        for waiter in list(lane.waiting.values()):
+        for waiter in lane.waiting:
             waiter.run.cold = waiter.run.cold or asleep
             ended = verdict_on(waiter.run, route, lane.darkness, self._settings, now)
-            if ended is not None:
-                del lane.waiting[waiter.run.id]
+            if ended is not None and lane.waiting.remove(waiter) and not waiter.place.done():
                 waiter.place.set_result(ended)
 
     async def _read(self, lane: _Lane) -> Route | None:
@@ -302,3 +321,6 @@ class Lanes:
             except (SlipwayError, ReplyError) as error:
                 logger.warning("Cannot read the route of %s: %s", lane.slug, error)
                 await asyncio.sleep(0.2)
+            except Exception:
+                logger.exception("Cannot read the route of %s", lane.slug)
+                await asyncio.sleep(1.0)

@@ -37,7 +37,9 @@ class Payloads:
     async def put_away(self, run: Run) -> None:
         """Put the input of a run that no runtime holds where it is safe; a large one takes no memory here as long as the run waits."""
         await self.choose_place(run)
-        await self._store.place(run)
+        if not await self._store.place(run):
+            # This process slept, and another gateway has taken over a run whose input only this one has.
+            await self._store.supply(run)
         if run.where is Where.OBJECT and (run.seat is None or run.working):
             run.drop_body()
             self._lanes.note_smaller(run)

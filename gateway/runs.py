@@ -61,6 +61,7 @@ class Runs:
         self.crowding = 0.0
         self.draining = False
         self.settled_at = 0.0
+        self.beat_at = float("inf")
         self.store: RunStore
         self.routes: RouteTable
         self.demand: Demand
@@ -77,7 +78,7 @@ class Runs:
         self.routes = routes
         self.results = Results(self.settings, store, self.objects, self.runtimes, self.ends, self.in_background)
         self.demand = Demand(store.valkey, self.gateway, self.live, self.in_background)
-        self.lanes = Lanes(self.settings, routes, on_moved=self._note_move, on_cold=self.demand.wake)
+        self.lanes = Lanes(self.settings, routes, on_moved=self._note_move, on_cold=self.demand.wake, owns_runs=self.owns_runs)
         self.payloads = Payloads(self.settings, store, self.objects, self.runtimes, self.budget, self.lanes)
         self.driver = Driver(self.settings, self.lanes, self.runtimes, self.payloads)
 
@@ -218,6 +219,33 @@ class Runs:
         self.live[run.id] = run
         run.task = asyncio.create_task(self._bring_to_end(run))
 
+    def owns_runs(self) -> bool:
+        """Tell whether the runs that wait here are surely not another gateway's: this process told within its heartbeat's life that it lives.
+
+        While Valkey is away nobody takes anything over.
+        """
+        late = asyncio.get_running_loop().time() - self.beat_at > self.settings.heartbeat_ttl
+        return not (late and self.store.valkey.connected)
+
+    def leave_to_others(self, runs: list[Run]) -> None:
+        """Other gateways took these runs over while this process slept. Those that still wait here must not be given to a replica twice."""
+        waiting = [run for run in runs if self.lanes.waits(run)]
+        if waiting:
+            logger.warning("Leaving %d runs that another gateway has taken over", len(waiting))
+        for run in waiting:
+            if run.task is not None:
+                run.task.cancel()
+            self._drop(run)
+            if run.charge:
+                # Only this process knows that their callers were answered.
+                self.in_background(self.store.note_known(run))
+
+    def leave_all(self) -> None:
+        """This process ends: from now on its runs are other gateways'."""
+        for run in self.live.values():
+            if run.task is not None:
+                run.task.cancel()
+
     async def _bring_to_end(self, run: Run) -> None:
         try:
             outcome = await self.driver.drive(run)
@@ -226,7 +254,14 @@ class Runs:
             outcome = failure("internal_error", "The gateway failed to carry out this run. Send it again.")
         if outcome is not None:
             await run.answered.wait()
-            await self._finish(run, await self.results.place(run, outcome))
+            await self._finish(run, await self._place(run, outcome))
+
+    async def _place(self, run: Run, outcome: Outcome) -> Outcome:
+        try:
+            return await self.results.place(run, outcome)
+        except Exception:
+            logger.exception("The results of run %s cannot be placed", run.id)
+            return failure("internal_error", "The gateway failed to store the results of this run. Send it again.")
 
     async def _finish(self, run: Run, outcome: Outcome) -> None:
         while True:
@@ -236,6 +271,9 @@ class Runs:
             except (StoreUnavailable, ReplyError) as error:
                 logger.warning("Run %s has ended but cannot be written yet: %s", run.id, error)
                 await asyncio.sleep(0.5)
+            except Exception:
+                logger.exception("Run %s has ended but cannot be written; trying again", run.id)
+                await asyncio.sleep(5)
             else:
                 break
         run.outcome = outcome
@@ -363,3 +401,5 @@ async def _logged(work: Coroutine[Any, Any, None]) -> None:
         await work
     except (SlipwayError, ReplyError) as error:
         logger.warning("Background work failed: %s", error)
+    except Exception:
+        logger.exception("Background work failed")

@@ -89,11 +89,11 @@ class RunStore:
             raise refused
         return Taken(msgspec.json.decode(answer[1], type=About), answer[2].decode())
 
-    async def place(self, run: Run) -> None:
-        """Note where the payload is now."""
+    async def place(self, run: Run) -> bool:
+        """Note where the payload is now; False when the run is not this gateway's any more."""
         payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
         label = run.replica.label if run.replica else ""
-        await self.valkey.script("place", (record_key(run.id),), self.gateway, run.where.value, payload, label)
+        return bool(await self.valkey.script("place", (record_key(run.id),), self.gateway, run.where.value, payload, label))
 
     async def move(self, run: Run) -> None:
         """Note which replica has the run now."""
@@ -159,6 +159,10 @@ class RunStore:
             result,
             float(duration),
         )
+
+    async def note_known(self, run: Run) -> None:
+        """Make a run chargeable: its caller knows of it."""
+        await self.valkey.script("look", (record_key(run.id), STREAM), run.id, self.gateway, 0, self._waiting_ms)
 
     async def beat(self) -> Beat:
         """Say that this gateway lives."""

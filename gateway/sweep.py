@@ -13,6 +13,7 @@ import resource
 from gateway.errors import SlipwayError
 from gateway.keys import Keys
 from gateway.routes import RouteTable
+from gateway.run import Run
 from gateway.runs import Runs
 from gateway.settings import Settings
 from gateway.valkey import ReplyError, Subscriber
@@ -36,6 +37,7 @@ class Sweep:
         self._adopt_from = float("inf")
         self._connections = 0
         self._known = False
+        self._behind = False
         self._task: asyncio.Task[None] | None = None
         self._cleaning: asyncio.Task[None] | None = None
 
@@ -60,8 +62,8 @@ class Sweep:
         if self._connections > 1:
             self._runs.unsettle()
         await self._runs.store.beat()
-        await self._write_again()
-        await self._take_back()
+        self._runs.beat_at = now
+        await self._catch_up()
         self._runs.wake_all()
 
     async def _repeat(self) -> None:
@@ -88,27 +90,42 @@ class Sweep:
         store = self._runs.store
         if not store.valkey.connected:
             return
+        now = asyncio.get_running_loop().time()
         async with asyncio.timeout(BEAT_TIMEOUT):
             beat = await store.beat()
-        if beat.unknown and self._known:
-            logger.warning("Valkey has lost its data: writing live runs again")
+        slept = now - self._runs.beat_at > self._settings.heartbeat_ttl
+        if self._known and (beat.unknown or slept or self._behind):
+            logger.warning("Valkey has lost its data, or this gateway slept: writing live runs again")
             self._runs.unsettle()
-            await self._write_again()
+            await self._catch_up()
             self._routes.forget_all()
             self._runs.wake_all()
+        self._runs.beat_at = now
         if asyncio.get_running_loop().time() < self._adopt_from:
             return
         for dead in beat.dead:
             await self._adopt_all(dead)
 
     async def _adopt_all(self, dead: str) -> None:
+        found: list[Run] = []
         more = True
-        while more:
-            runs, more = await self._runs.store.adopt(dead)
-            if runs:
-                logger.warning("Took over %d runs of gateway %s", len(runs), dead)
-            for run in runs:
+        try:
+            while more:
+                runs, more = await self._runs.store.adopt(dead)
+                found += runs
+        finally:
+            if found:
+                logger.warning("Took over %d runs of gateway %s", len(found), dead)
+            # Those that need not wait get their places in the order in which they were accepted, too.
+            for run in sorted(found, key=lambda run: run.accepted_ms):
                 self._runs.adopt(run)
+
+    async def _catch_up(self) -> None:
+        """Make this process and Valkey know the same runs. What fails is done at the next turn."""
+        self._behind = True
+        await self._write_again()
+        await self._take_back()
+        self._behind = False
 
     async def _write_again(self) -> None:
         """Write live runs and the ends of the last seconds; records that are still there stay as they are."""
@@ -116,7 +133,9 @@ class Sweep:
         ended = self._runs.ends.since(self._settings.reassert_window)
         store = self._runs.store
         for at in range(0, len(live), BATCH):
-            await asyncio.gather(*(store.accept(run) for run in live[at : at + BATCH]))
+            batch = live[at : at + BATCH]
+            taken = await asyncio.gather(*(store.accept(run) for run in batch))
+            self._runs.leave_to_others([run for run, other in zip(batch, taken, strict=True) if other is not None])
         for at in range(0, len(ended), BATCH):
             await asyncio.gather(*(store.finish(run, outcome) for run, outcome in ended[at : at + BATCH]))
 

@@ -178,6 +178,41 @@ def test_held_runs_survive_their_gateway_and_valkey(stack: Stack) -> None:
     stack.each_charged_once(run_ids)
 
 
+def test_runs_of_a_dead_gateway_keep_their_turn_among_those_of_its_adopter(stack: Stack) -> None:
+    sleeping(stack.valkey, "blur")
+    gateways = [stack.first, stack.second] * 20
+    run_ids = [stack.caller(gateway).run({"hold": "a"}).json["uuid"] for gateway in gateways]
+    stack.first.kill()
+    until(lambda: "Took over 20" in stack.second.text(), "the adoption")
+    write_route(stack.valkey, stack.runtime)
+    until(lambda: len(stack.runtime.executions()) == 4, "as many as the replica takes")
+    assert set(stack.runtime.executions()) == set(run_ids[:4])
+    stack.runtime.release("a")
+    assert [get_until_ended(stack.caller(stack.second), run_id) for run_id in run_ids] == [200] * 40
+    stack.each_executed_once(run_ids)
+
+
+def test_runs_of_a_gateway_that_slept_are_given_to_one_replica_only(stack: Stack) -> None:
+    """It is stopped for longer than its heartbeat lives while runs wait; then both it and their adopter have them."""
+    sleeping(stack.valkey, "blur")
+    run_ids = [stack.caller(stack.first).run({"n": number}).json["uuid"] for number in range(12)]
+    stack.first.pause()
+    until(lambda: "Took over 12" in stack.second.text(), "the adoption")
+    stack.first.resume()
+    until(lambda: "runs that another gateway has taken over" in stack.first.text(), "the first one to notice")
+    waiting = stack.caller(stack.first).open("GET", f"/blur/api/results/{run_ids[0]}?long=true")
+    stack.other_runtime.start()
+    try:
+        write_route(stack.valkey, stack.runtime, stack.other_runtime)
+        with waiting:
+            assert read(waiting).status == 200
+        assert [get_until_ended(stack.caller(stack.first), run_id) for run_id in run_ids] == [200] * 12
+        stack.each_executed_once(run_ids)
+        stack.each_charged_once(run_ids)
+    finally:
+        stack.other_runtime.close()
+
+
 def test_hundreds_of_held_runs_go_through_one_replica_in_order(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
     slug = sleeping(valkey, "crowd")
     run_ids = [caller.run({}, slug=slug).json["uuid"] for _ in range(300)]

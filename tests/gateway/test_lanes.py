@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from gateway.lanes import MOST_AHEAD, Lanes
+from gateway.line import Line, Waiter
 from gateway.patience import Darkness, verdict_on
 from gateway.routes import Reason, Route, RouteTable
 from gateway.run import Outcome, Replica, Run, Verdict, Where
@@ -144,7 +145,9 @@ async def test_a_new_replica_takes_waiting_runs_in_order_and_one_that_left_takes
 async def test_a_run_that_failed_goes_before_the_others_and_elsewhere() -> None:
     place = Place(made_route(1, 1))
     runs = [place.enter(str(number)) for number in range(4)]
-    waiting = place.take(place.enter("waits"))
+    later = place.enter("waits")
+    later.accepted_ms = 1
+    waiting = place.take(later)
     await settled()
     lost = next(run for run in runs if run.seat == "unix:/r0")
     assert lost.replica is not None
@@ -157,6 +160,50 @@ async def test_a_run_that_failed_goes_before_the_others_and_elsewhere() -> None:
     assert (await again) == place.routes.route.replicas[1]
     assert not waiting.done()
     waiting.cancel()
+
+
+@in_loop
+async def test_runs_go_in_the_order_of_acceptance_whoever_accepted_them_and_however_often_they_were_sent_back() -> None:
+    place = Place(made_route(1))
+    seated = [place.enter(name) for name in "xy"]
+    first, second = seated
+    first.accepted_ms, second.accepted_ms = 1, 2
+    given: list[str] = []
+    tasks = []
+    for accepted_ms in (50, 10, 40, 20, 30):
+        run = made_run(str(accepted_ms))
+        run.accepted_ms = accepted_ms
+        tasks.append(place.take(run))
+        tasks[-1].add_done_callback(lambda _, run=run: given.append(run.id))  # type: ignore[misc]
+    await settled()
+
+    for run in seated:
+        assert run.replica is not None
+        place.lanes.avoid(run, run.replica)
+    for run in seated:
+        place.lanes.release(run)
+        tasks.append(place.take(run, again=False))
+        tasks[-1].add_done_callback(lambda _, run=run: given.append(run.id))  # type: ignore[misc]
+    await settled()
+    assert given == []
+
+    place.routes.change(made_route(50))
+    place.lanes._avoid.clear()
+    place.routes.changed.set()
+    await settled()
+    assert given == ["x", "y", "10", "20", "30", "40", "50"]
+
+
+@in_loop
+async def test_a_line_forgets_those_who_left_it_in_the_middle() -> None:
+    line, loop = Line(), asyncio.get_running_loop()
+    line.add(first := Waiter(made_run("first"), loop.create_future(), 1))
+    for number in range(10_000):
+        line.add(waiter := Waiter(made_run(str(number)), loop.create_future(), 1))
+        assert line.remove(waiter)
+        assert not line.remove(waiter)
+    assert (len(line), list(line), len(line._order) < 200) == (1, [first], True)
+    assert (line.pop(), line.pop()) == (first, None)
 
 
 @in_loop
@@ -265,6 +312,37 @@ def test_how_long_a_run_waits_depends_on_why() -> None:
     assert code(None, age=31, dark=31) == "runtime_unavailable"
     assert code(made_route(1), age=999) is None, "it only waits for its turn"
     assert code(made_route(1), age=1001) == "run_timeout"
+
+
+@in_loop
+async def test_a_fault_while_looking_after_a_lane_stops_nobody_from_being_served() -> None:
+    place = Place(made_route())
+    faults = iter([RuntimeError("a fault of ours"), ValueError("another one")])
+
+    def look(lane: object, route: object) -> None:
+        for fault in faults:
+            raise fault
+
+    place.lanes._look = look  # type: ignore[method-assign]
+    waiting = place.take(made_run())
+    await settled()
+    place.routes.change(made_route(1))
+    assert isinstance(await asyncio.wait_for(waiting, 5), Replica)
+
+
+@in_loop
+async def test_a_gateway_that_may_have_lost_its_runs_gives_none_of_those_that_wait_away() -> None:
+    place = Place(made_route(1))
+    owns: list[bool] = []
+    place.lanes._owns_runs = lambda: bool(owns)
+    waiting = [place.take(place.enter(name)) for name in "abc"]
+    await settled()
+    place.routes.change(made_route(2))
+    await settled()
+    assert [task.done() for task in waiting] == [True, True, False], "new ones are nobody else's"
+    owns.append(True)
+    place.routes.change(made_route(2))
+    assert isinstance(await waiting[2], Replica)
 
 
 IMPATIENT = Settings(redis_url="", waiting_memory=10_000_000, runtime_deadline=0.05, cold_start_wait=60.0)
