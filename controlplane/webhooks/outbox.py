@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from controlplane.audit.services import storable_json
 from controlplane.common import clock
 from controlplane.common.hints import send_task
 from controlplane.common.ids import uuid7
+from controlplane.webhooks.backlog import note_written, without_room
 from controlplane.webhooks.catalogue import EVENTS
 from controlplane.webhooks.models import Delivery, Webhook
 
@@ -42,7 +44,7 @@ def emit_event(*, project_id: UUID, type: str, subject: str, data: Mapping[str, 
 
 
 def emit_events(events: Sequence[NewEvent]) -> None:
-    """Put events into the outbox of every webhook that listens to them; one query when none does.
+    """Put events into the outbox of every webhook that listens to them and is not too far behind; one query when none does.
 
     Call it inside the transaction of the change: what is undone is never sent, what is committed never lost. An event with an id that a
     webhook has had already is left out. Raises ValueError for a type that is not in the catalogue, RuntimeError outside of a transaction.
@@ -52,7 +54,7 @@ def emit_events(events: Sequence[NewEvent]) -> None:
     if unknown := {event.type for event in events} - set(EVENTS):
         raise ValueError(f"no such events: {sorted(unknown)}; add them to catalogue.EVENTS")
     now = clock.now()
-    rows = [row for event, hooks in listened(events) for row in deliveries(event, hooks, now)]
+    rows = [row for event, hooks in with_room(listened(events)) for row in deliveries(event, hooks, now)]
     if rows:
         Delivery.objects.bulk_create(rows, batch_size=BATCH, ignore_conflicts=True)
         deliver_soon()
@@ -66,6 +68,17 @@ def listened(events: Sequence[NewEvent]) -> list[tuple[NewEvent, list[UUID]]]:
         for name in types:
             hooks[project_id, name].append(pk)
     return [(event, hooks[event.project_id, event.type]) for event in events if (event.project_id, event.type) in hooks]
+
+
+def with_room(told: Sequence[tuple[NewEvent, list[UUID]]]) -> list[tuple[NewEvent, list[UUID]]]:
+    """Leave out webhooks that are too far behind, and have a worker disable them once the present transaction is committed."""
+    full = {project_id: without_room(project_id) for project_id in {event.project_id for event, _ in told}}
+    if any(full.values()):
+        transaction.on_commit(partial(send_task, "webhooks.stop_overflowing", expires=60, retry=False), robust=True)
+    found = [(event, [hook for hook in hooks if hook not in full[event.project_id]]) for event, hooks in told]
+    for event, hooks in found:
+        note_written(event.project_id, len(hooks))
+    return found
 
 
 def deliveries(event: NewEvent, hooks: Sequence[UUID], now: datetime) -> list[Delivery]:

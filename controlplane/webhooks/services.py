@@ -16,6 +16,8 @@ from controlplane.common.ids import uuid7
 from controlplane.common.lookup import visible_or_404
 from controlplane.projects.models import Project
 from controlplane.projects.services import locked_project, visible_project
+from controlplane.webhooks import backlog
+from controlplane.webhooks.backlog import waiting_of
 from controlplane.webhooks.catalogue import EVENTS, PING
 from controlplane.webhooks.destinations import checked_url
 from controlplane.webhooks.models import Delivery, DeliveryState, Webhook
@@ -25,6 +27,7 @@ from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.trail import note
 
 MOST_WEBHOOKS = 20
+REPLAYED_TOGETHER = 5000
 PREVIOUS_SECRET_LIFE = timedelta(hours=24)
 # What a webhook looks like whose receiver nothing is known of.
 UNTRIED: dict[str, Any] = {"failures": 0, "failing_since": None, "hold_until": None, "slow": True}
@@ -127,17 +130,24 @@ def replay_delivery(*, actor: User, delivery_id: UUID) -> Delivery:
     return delivery
 
 
-def replay_dead(*, actor: User, webhook_id: UUID) -> int:
-    """Send all dead deliveries of a webhook again, in their order; returns how many there are."""
+def replay_dead(*, actor: User, webhook_id: UUID) -> tuple[int, int]:
+    """Send dead deliveries of a webhook again, the oldest first, REPLAYED_TOGETHER at most; return how many, and how many are left.
+
+    Raises `Conflict` for an inactive webhook, and for a project with so much waiting that they would find no room.
+    """
     managed(actor, webhook_id)
     with transaction.atomic():
         webhook = active_webhook(webhook_id)
+        if sum(waiting_of(webhook.project_id).values()) + REPLAYED_TOGETHER > backlog.MOST_WAITING:
+            raise Conflict("too_much_waiting", "Too many deliveries of this project are waiting. Ask again when they have been sent.")
         dead = Delivery.objects.filter(webhook=webhook, state=DeliveryState.DEAD)
-        count: int = dead.update(**DUE_AGAIN, next_attempt_at=clock.now())
+        taken = list(dead.order_by("sequence").values_list("pk", flat=True)[:REPLAYED_TOGETHER])
+        count: int = dead.filter(pk__in=taken).update(**DUE_AGAIN, next_attempt_at=clock.now())
+        left = dead.count()
         if count:
             note(actor, "webhook.replay", webhook, workspace=webhook.workspace_id, host=webhook.host, deliveries=count)
             deliver_soon()
-    return count
+    return count, left
 
 
 def visible_webhook(actor: User, webhook_id: UUID) -> Webhook:

@@ -10,7 +10,7 @@ from celery.signals import worker_shutting_down
 from django.db import InterfaceError, OperationalError
 
 from controlplane.webhooks.sender import sender
-from controlplane.webhooks.upkeep import prune
+from controlplane.webhooks.upkeep import prune, stop_overflowing
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +28,12 @@ def deliver_due_task() -> None:
 def prune_task() -> None:
     """Hourly: delete what was kept long enough."""
     prune()
+
+
+@shared_task(name="webhooks.stop_overflowing")
+def stop_overflowing_task() -> None:
+    """When an event found no room: disable the webhooks that are behind."""
+    stop_overflowing()
 
 
 @worker_shutting_down.connect

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from controlplane.common import clock
+from controlplane.webhooks import backlog
 from controlplane.webhooks.delivery import disable
 from controlplane.webhooks.models import Delivery, DeliveryState, Webhook
 
 KEPT = {DeliveryState.DELIVERED: timedelta(days=7), DeliveryState.DEAD: timedelta(days=30)}
 BATCH = 5000
-# A receiver that takes less than is sent to it ends here, before it fills the database.
-MOST_WAITING = 200_000
-BACKLOG_REASON = f"More than {MOST_WAITING} deliveries were waiting: the receiver takes less than is sent to it."
+# Of one webhook; older ones go before their time.
+MOST_DEAD = 50_000
 
 
 def prune() -> int:
@@ -25,11 +25,11 @@ def prune() -> int:
     Returns how many deliveries were deleted.
     """
     now = clock.now()
-    stop_overflowing(now)
+    stop_overflowing()
     ended = [Delivery.objects.filter(state=state, ended_at__lt=now - kept) for state, kept in KEPT.items()]
     orphans = Delivery.objects.filter(~Exists(Webhook.objects.filter(pk=OuterRef("webhook_id"))))
     left = Delivery.objects.filter(webhook__active=False, state=DeliveryState.PENDING, created_at__lt=now - KEPT[DeliveryState.DEAD])
-    return sum(delete_in_batches(rows) for rows in (*ended, orphans, left))
+    return delete_overflow() + sum(delete_in_batches(rows) for rows in (*ended, orphans, left))
 
 
 def delete_in_batches(rows: QuerySet[Any]) -> int:
@@ -41,12 +41,26 @@ def delete_in_batches(rows: QuerySet[Any]) -> int:
     return total
 
 
-def stop_overflowing(now: datetime) -> None:
-    """Disable webhooks with more waiting for them than will ever be sent."""
-    waiting = Delivery.objects.filter(state=DeliveryState.PENDING).order_by().values("webhook_id").annotate(waiting=Count("pk"))
-    for pk in waiting.filter(waiting__gt=MOST_WAITING).values_list("webhook_id", flat=True):
-        with transaction.atomic():
-            rows = Webhook.objects.select_for_update(no_key=True, of=("self",)).select_related("project__namespace__parent")
-            webhook = rows.filter(pk=pk, active=True).first()
-            if webhook is not None:
-                disable(webhook, BACKLOG_REASON, now)
+def delete_overflow() -> int:
+    """Delete the oldest dead deliveries of webhooks that have too many; return how many."""
+    dead = Delivery.objects.filter(state=DeliveryState.DEAD, ended_at__isnull=False)
+    many = dead.order_by().values("webhook_id").annotate(count=Count("pk")).filter(count__gt=MOST_DEAD)
+    total = 0
+    for pk in many.values_list("webhook_id", flat=True):
+        own = dead.filter(webhook_id=pk)
+        newest_too_many = own.order_by("-sequence").values_list("sequence", flat=True)[MOST_DEAD]
+        total += delete_in_batches(own.filter(sequence__lte=newest_too_many))
+    return total
+
+
+def stop_overflowing() -> None:
+    """Disable the webhooks that are behind in projects with more waiting than may be."""
+    now = clock.now()
+    waiting = Delivery.objects.filter(state=DeliveryState.PENDING).order_by().values("webhook__project").annotate(count=Count("pk"))
+    for project_id in waiting.filter(count__gte=backlog.MOST_WAITING).values_list("webhook__project", flat=True):
+        for pk in backlog.behind(project_id):
+            with transaction.atomic():
+                rows = Webhook.objects.select_for_update(no_key=True, of=("self",)).select_related("project__namespace__parent")
+                webhook = rows.filter(pk=pk, active=True).first()
+                if webhook is not None:
+                    disable(webhook, backlog.reason(), now)

@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.audit.models import AuditEntry
 from controlplane.common.clock import now
-from controlplane.webhooks import services
+from controlplane.webhooks import backlog, services
 from controlplane.webhooks.models import Delivery, Webhook
 from controlplane.webhooks.signing import opened
 from tests.factories import make_member, make_organization, make_project, make_shared_project
@@ -195,7 +195,8 @@ def test_a_delivery_on_its_way_is_not_sent_twice(api, user, project, webhook):
     assert (answer.status_code, answer.json()["code"]) == (409, "on_its_way")
 
 
-def test_all_dead_deliveries_can_be_sent_again_in_their_order(api, user, project, webhook, receiver):
+def test_all_dead_deliveries_can_be_sent_again_in_their_order(api, user, project, webhook, receiver, monkeypatch):
+    monkeypatch.setattr(services, "REPLAYED_TOGETHER", 15)
     happen(project, 25)
     Delivery.objects.filter(data__number__gte=5).update(state="DEAD", attempts=12, ended_at=now())
     Webhook.objects.update(active=False)
@@ -203,9 +204,22 @@ def test_all_dead_deliveries_can_be_sent_again_in_their_order(api, user, project
     assert api(user).post(url + "replay/").json()["code"] == "webhook_inactive"
     api(user).patch(url, {"active": True}, format="json")
 
-    assert api(user).post(url + "replay/").json() == {"replayed": 20}
+    answers = [api(user).post(url + "replay/").json() for _ in range(3)]
+    assert answers == [{"replayed": 15, "left": 5}, {"replayed": 5, "left": 0}, {"replayed": 0, "left": 0}]
     assert deliver() == 25
     assert [int(request.body.split(b'"number":')[1].rstrip(b"}")) for request in receiver.received] == list(range(25))
+
+
+def test_a_project_with_much_waiting_sends_that_before_what_is_dead(api, user, project, webhook, monkeypatch):
+    monkeypatch.setattr(services, "REPLAYED_TOGETHER", 5)
+    monkeypatch.setattr(backlog, "MOST_WAITING", 10)
+    happen(project, 8)
+    Delivery.objects.filter(data__number__gte=6).update(state="DEAD", ended_at=now())
+
+    answer = api(user).post(f"/v1/webhooks/{webhook.pk}/replay/")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "too_much_waiting")
+    assert Delivery.objects.filter(state="DEAD").count() == 2
 
 
 def test_a_deleted_webhook_takes_its_deliveries_along(api, user, project, webhook):

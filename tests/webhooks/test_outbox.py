@@ -8,9 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from controlplane.common.ids import uuid7
+from controlplane.webhooks import backlog
 from controlplane.webhooks.models import Delivery, Webhook
 from controlplane.webhooks.outbox import NewEvent, emit_event, emit_events
+from controlplane.webhooks.services import update_webhook
 from controlplane.webhooks.signing import new_secret, signed_headers
+from controlplane.webhooks.upkeep import stop_overflowing
 from tests.factories import make_project
 from tests.webhooks.receiver import Received, is_signed
 from tests.webhooks.sending import deliver, happen
@@ -42,10 +45,65 @@ def test_a_project_without_webhooks_costs_one_query_however_much_happens(project
 
 
 def test_many_events_are_written_at_once(project, webhook, django_assert_num_queries):
+    happen(project)
     with transaction.atomic(), django_assert_num_queries(2):
         emit_events([NewEvent(project.pk, "run.failed", str(number), {}) for number in range(500)])
 
-    assert Delivery.objects.count() == 500
+    assert Delivery.objects.count() == 501
+
+
+@pytest.fixture
+def little_room(monkeypatch):
+    """A project whose deliveries fill its room soon."""
+    monkeypatch.setattr(backlog, "MOST_WAITING", 10)
+    monkeypatch.setattr(backlog, "RECOUNT_AFTER", 5)
+
+
+def test_a_receiver_that_takes_nothing_fills_no_more_than_its_project_may_have(
+    project, webhook, hints, little_room, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        for _ in range(30):
+            happen(project)
+
+    assert Delivery.objects.count() == 10
+    assert "webhooks.stop_overflowing" in hints
+    stop_overflowing()
+    row = Webhook.objects.get()
+    assert (row.active, row.disabled_reason) == (False, backlog.reason())
+
+
+def test_much_at_once_ends_at_the_room_that_there_is_soon_after(project, webhook, little_room):
+    for _ in range(10):
+        with transaction.atomic():
+            emit_events([NewEvent(project.pk, "run.failed", str(number), {}) for number in range(7)])
+
+    assert Delivery.objects.count() == 14
+
+
+def test_who_takes_its_deliveries_is_told_on_while_another_one_is_left_out(project, listen, little_room):
+    dead, _ = listen("https://dead.example.com/")
+    alive, _ = listen("https://alive.example.com/")
+    for _ in range(20):
+        happen(project)
+        Delivery.objects.filter(webhook=alive).update(state="DELIVERED")
+
+    stop_overflowing()
+
+    assert Delivery.objects.filter(webhook=alive).count() == 20
+    assert 10 <= Delivery.objects.filter(webhook=dead).count() < 15
+    assert list(Webhook.objects.filter(active=True)) == [alive]
+
+
+def test_one_that_is_activated_again_is_told_at_once_what_happens(user, project, webhook, little_room):
+    for _ in range(15):
+        happen(project)
+    stop_overflowing()
+    update_webhook(actor=user, webhook_id=webhook.pk, active=True)
+
+    happen(project)
+
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"DEAD", "PENDING"}
 
 
 def test_only_webhooks_that_listen_are_told(user, project, listen):

@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.audit.models import AuditEntry
 from controlplane.common.ids import uuid7
-from controlplane.webhooks import upkeep
+from controlplane.webhooks import backlog, upkeep
 from controlplane.webhooks.models import Delivery, Webhook
 from controlplane.webhooks.upkeep import prune
 from tests.webhooks.sending import happen
@@ -52,15 +52,29 @@ def test_what_belongs_to_no_webhook_goes(project, webhook):
 
 
 def test_a_receiver_that_is_hopelessly_behind_is_disabled_and_says_why(project, webhook, monkeypatch):
-    monkeypatch.setattr(upkeep, "MOST_WAITING", 5)
     happen(project, 5)
+    monkeypatch.setattr(backlog, "MOST_WAITING", 6)
     prune()
     assert Webhook.objects.get().active
-    happen(project)
+    monkeypatch.setattr(backlog, "MOST_WAITING", 5)
 
     prune()
 
     row = Webhook.objects.get()
-    assert (row.active, row.disabled_reason) == (False, upkeep.BACKLOG_REASON)
+    assert (row.active, row.disabled_reason) == (False, backlog.reason())
     assert set(Delivery.objects.values_list("state", flat=True)) == {"DEAD"}
-    assert AuditEntry.objects.get(action="webhook.disable").details["undelivered"] == 6
+    assert AuditEntry.objects.get(action="webhook.disable").details["undelivered"] == 5
+
+
+def test_of_dead_deliveries_the_newest_are_kept_and_no_more_than_so_many(project, webhook, listen, moving_clock, monkeypatch):
+    other, _ = listen("https://other.example.com/")
+    happen(project, 8)
+    Delivery.objects.update(state="DEAD", ended_at=moving_clock.now)
+    Delivery.objects.filter(webhook=other, data__number__gte=5).update(state="DELIVERED")
+    monkeypatch.setattr(upkeep, "MOST_DEAD", 5)
+
+    assert prune() == 3
+
+    kept = Delivery.objects.filter(webhook=webhook).order_by("sequence").values_list("data__number", flat=True)
+    assert list(kept) == [3, 4, 5, 6, 7]
+    assert Delivery.objects.filter(webhook=other).count() == 8

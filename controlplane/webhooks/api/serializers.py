@@ -96,3 +96,4 @@ class ReplayOutput(serializers.Serializer[Any]):
     """How many deliveries are sent again."""
 
     replayed = serializers.IntegerField()
+    left = serializers.IntegerField(help_text="Dead ones that are left for another call.")

@@ -139,15 +139,16 @@ class WebhookReplay(WorkspaceView):
     permissions = {"POST": Permission.WEBHOOK_MANAGE}
 
     @extend_schema(
-        summary="Send all dead deliveries of a webhook again",
+        summary="Send dead deliveries of a webhook again",
+        description="The oldest first, 5000 at a time: call it again while `left` is not 0.",
         request=None,
         responses={202: ReplayOutput},
-        examples=[OpenApiExample("Again", {"replayed": 12}, response_only=True, status_codes=["202"])],
+        examples=[OpenApiExample("Again", {"replayed": 5000, "left": 812}, response_only=True, status_codes=["202"])],
     )
     def post(self, request: Request, webhook_id: UUID) -> Response:
         """Replay."""
-        count = services.replay_dead(actor=actor_of(request), webhook_id=webhook_id)
-        return Response(ReplayOutput({"replayed": count}).data, status=202)
+        count, left = services.replay_dead(actor=actor_of(request), webhook_id=webhook_id)
+        return Response(ReplayOutput({"replayed": count, "left": left}).data, status=202)
 
 
 class WebhookDeliveryList(WorkspaceView):
