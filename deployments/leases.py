@@ -8,14 +8,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from controlplane.common import clock
 from deployments.errors import StaleLease
 from deployments.models import Deployment
 
-# Longer than any one step takes; each step renews it.
+# Two thirds are longer than any one step takes; each step has so much left.
 LEASE = timedelta(seconds=45)
+RENEWED_BELOW = LEASE * 2 / 3
+# One statement, which is a transaction by itself: every look begins with it.
+CLAIM = """
+UPDATE deployments_deployment SET lease_token = %(token)s, lease_expires_at = %(until)s
+WHERE id = (
+    SELECT id FROM deployments_deployment
+    WHERE id = %(pk)s AND (lease_expires_at IS NULL OR lease_expires_at < %(now)s)
+    AND (%(due_by)s::timestamptz IS NULL OR next_check_at <= %(due_by)s)
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+"""
 
 
 @dataclass(slots=True)
@@ -34,24 +45,21 @@ def claim(pk: UUID, *, due_by: datetime | None = None) -> Lease | None:
     With `due_by`, only one that is due until then.
     """
     now = clock.now()
-    with transaction.atomic():
-        rows = Deployment.objects.select_for_update(skip_locked=True, no_key=True).unleased(now)
-        if due_by is not None:
-            rows = rows.filter(next_check_at__lte=due_by)
-        if not rows.filter(pk=pk).values_list("pk"):
+    token = uuid4()
+    with connection.cursor() as cursor:
+        cursor.execute(CLAIM, {"pk": pk, "token": token, "until": now + LEASE, "now": now, "due_by": due_by})
+        if not cursor.rowcount:
             return None
-        token = uuid4()
-        Deployment.objects.filter(pk=pk).update(lease_token=token, lease_expires_at=now + LEASE)
     return Lease(read_leased(pk, token), token, now + LEASE)
 
 
 def renew(lease: Lease) -> None:
-    """Read the deployment again and extend the lease. Raises StaleLease when it is another's."""
-    pk = lease.deployment.pk
-    until = clock.now() + LEASE
-    if not Deployment.objects.filter(pk=pk, lease_token=lease.token).update(lease_expires_at=until):
-        raise StaleLease(pk)
-    lease.until = until
+    """Read the deployment again, and extend the lease once a third of it is over. Raises StaleLease when it is another's."""
+    pk, now = lease.deployment.pk, clock.now()
+    if lease.until - now < RENEWED_BELOW:
+        if not Deployment.objects.filter(pk=pk, lease_token=lease.token).update(lease_expires_at=now + LEASE):
+            raise StaleLease(pk)
+        lease.until = now + LEASE
     lease.deployment = read_leased(pk, lease.token)
 
 
@@ -68,8 +76,8 @@ def read_leased(pk: UUID, token: UUID) -> Deployment:
 def extend(lease: Lease) -> None:
     """Keep the lease during a step of several calls to a provider, each of which may take seconds. Raises StaleLease when it is another's."""
     now = clock.now()
-    rows = Deployment.objects.filter(pk=lease.deployment.pk, lease_token=lease.token)
-    if lease.until - now < LEASE * 2 / 3:
+    if lease.until - now < RENEWED_BELOW:
+        rows = Deployment.objects.filter(pk=lease.deployment.pk, lease_token=lease.token)
         if not rows.filter(lease_expires_at__gt=now).update(lease_expires_at=now + LEASE):
             raise StaleLease(lease.deployment.pk)
         lease.until = now + LEASE

@@ -51,18 +51,24 @@ def tail_logs() -> int:
         return 0
     try:
         tell_skipped()
-        return sum(map(tail_backend, Replica.objects.filter(log_complete=False).values_list("backend", flat=True).distinct()))
+        return sum(tail_backend(backend, ended=ended) for backend, ended in backends_to_read())
     finally:
         end_turn(turn)
 
 
-def tail_backend(backend: str) -> int:
+def backends_to_read() -> list[tuple[str, bool]]:
+    """Return the providers whose replicas may print, each with whether one is gone and not read to its end."""
+    found: set[tuple[str, str]] = set(Replica.objects.filter(log_complete=False).order_by().values_list("backend", "status").distinct())
+    return [(backend, (backend, ReplicaStatus.TERMINATED) in found) for backend in sorted({backend for backend, _ in found})]
+
+
+def tail_backend(backend: str, *, ended: bool) -> int:
     """Fetch from one provider: round by round a chunk of each replica that has something new, so that none waits for a chatty one."""
     reader = provider(backend)
     if not isinstance(reader, LogReader):
         return 0
     try:
-        behind = those_behind(reader, backend)
+        behind = those_behind(reader, backend, ended=ended)
     except ProviderError as error:
         logger.info("logs of %s: %s", backend, error)
         return 0
@@ -80,7 +86,7 @@ def tail_backend(backend: str) -> int:
     return total
 
 
-def those_behind(reader: LogReader, backend: str) -> list[Replica]:
+def those_behind(reader: LogReader, backend: str, *, ended: bool) -> list[Replica]:
     """Return the replicas with something to fetch: in one call where the provider tells positions, all of them where it does not.
 
     One that is gone and read to its end is done with: its provider may forget what it printed. Each second another one is the first, so that
@@ -90,7 +96,7 @@ def those_behind(reader: LogReader, backend: str) -> list[Replica]:
     if not isinstance(reader, LogPositions):
         return list(rows)
     # Known before the positions are: what a replica printed before it was gone is then surely in its position.
-    gone = set(rows.filter(status=ReplicaStatus.TERMINATED).values_list("name", flat=True))
+    gone = set(rows.filter(status=ReplicaStatus.TERMINATED).values_list("name", flat=True)) if ended else set()
     positions = reader.log_positions()
     read = READ_TO.get(backend, {})
     moved = {name for name, position in positions.items() if read.get(name) != position}

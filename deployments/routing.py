@@ -74,24 +74,25 @@ def repair_routes() -> int:
     """Publish again every route that is not of its deployment's last change: Valkey did not answer, lost its last moments, or another machine's
     clock was ahead. Returns how many. One that the table does not have at all is no fault: gateways ask PostgreSQL then.
     """
-    rows = list(Deployment.objects.exclude(status=Status.DELETED).values_list("pk", "slug", "updated_at"))
+    rows = list(Deployment.objects.exclude(status=Status.DELETED).values_list("slug", "updated_at"))
     stale = []
     try:
         for start in range(0, len(rows), REPAIRED_AT_ONCE):
             batch = rows[start : start + REPAIRED_AT_ONCE]
-            texts: Any = valkey().mget([route_key(slug) for _, slug, _ in batch])
-            for (pk, slug, changed), text in zip(batch, texts, strict=True):
-                if not text or updated_in(text) == milliseconds(changed):
+            texts: Any = valkey().mget([route_key(slug) for slug, _ in batch])
+            for (slug, changed), text in zip(batch, texts, strict=True):
+                if not text or text.endswith(b'"updated":%d}' % milliseconds(changed)):
                     continue
-                stale.append(pk)
+                stale.append(slug)
                 if updated_in(text) > milliseconds(changed):
                     # Nothing older replaces it, so it has to go first.
                     valkey().delete(route_key(slug))
     except redis.RedisError as error:
         logger.info("routes not compared: %s", error)
         return 0
-    for pk in stale:
-        publish_route(pk)
+    if stale:
+        for pk in Deployment.objects.filter(slug__in=stale).values_list("pk", flat=True):
+            publish_route(pk)
     return len(stale)
 
 

@@ -77,9 +77,7 @@ class BuildLog:
     def delay(self, code: str, detail: str) -> None:
         """Let go for a while that doubles with each attempt, up to a minute; the reason is told to whoever asks meanwhile."""
         pause = timedelta(seconds=min(LONGEST_PAUSE, 2**self.bundle.attempt))
-        self.mine().update(
-            log=self.lines, build_token=None, build_expires_at=clock.now() + pause, reason_code=code, reason_detail=detail
-        )
+        self.mine().update(log=self.lines, build_token=None, build_expires_at=clock.now() + pause, reason_code=code, reason_detail=detail)
         show_to_waiting(self.bundle)
 
 

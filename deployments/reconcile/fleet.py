@@ -12,7 +12,7 @@ from deployments.models import Deployment, Replica
 from deployments.providers.base import Phase, ProviderError, ReplicaState
 from deployments.providers.registry import provider
 from deployments.reconcile import backoff, leaving
-from deployments.reconcile.replicas import ALIVE, Plan, ensure, give_up, look, note_state, record_replicas
+from deployments.reconcile.replicas import ALIVE, Plan, ensure, give_up, look, news_of, note_state, record_replicas
 from deployments.routing import publish_on_commit
 from deployments.states import Reason, ReplicaStatus
 from deployments.transitions import note_reason
@@ -201,10 +201,11 @@ def judge(lease: Lease, replica: Replica, state: ReplicaState | None) -> float |
     if state.phase in (Phase.FAILED, Phase.GONE, Phase.STOPPING):
         give_up(lease, replica, state.detail or "Its provider ended it.", state)
         return 0.0
-    with guarded(lease):
-        if note_state(replica, state):
-            Deployment.objects.filter(pk=lease.deployment.pk).update(updated_at=clock.now())
-        publish_on_commit(lease.deployment.pk)
+    if news_of(replica, state):
+        with guarded(lease):
+            if note_state(replica, state):
+                Deployment.objects.filter(pk=lease.deployment.pk).update(updated_at=clock.now())
+    publish_on_commit(lease.deployment.pk)
     return None
 
 

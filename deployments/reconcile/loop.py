@@ -6,6 +6,8 @@ import logging
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import connection
+
 from controlplane.common import clock
 from deployments.checkpoints import checkpoint
 from deployments.errors import StaleLease
@@ -24,6 +26,17 @@ WORKING = {Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING}
 # A task that was handed out and lost is handed out again after this.
 HANDED_OUT = timedelta(seconds=10)
 MOST_DUE = 200
+# What is locked right now is in another hand and due again with the next beat.
+TAKE_DUE = """
+WITH due AS (
+    SELECT id, next_check_at AS since FROM deployments_deployment
+    WHERE next_check_at <= %(now)s AND (lease_expires_at IS NULL OR lease_expires_at < %(now)s)
+    ORDER BY next_check_at LIMIT %(most)s FOR NO KEY UPDATE SKIP LOCKED
+), taken AS (
+    UPDATE deployments_deployment SET next_check_at = %(handed_out)s FROM due WHERE deployments_deployment.id = due.id
+)
+SELECT id FROM due ORDER BY since
+"""
 
 
 def follow_hint(pk: UUID) -> float | None:
@@ -81,6 +94,6 @@ def after_fault(lease: Lease) -> None:
 def take_due() -> list[UUID]:
     """Return the deployments to look at now and mark them as handed out, so that a slow worker does not get them again each second."""
     now = clock.now()
-    due = list(Deployment.objects.due(now).order_by("next_check_at").values_list("pk", flat=True)[:MOST_DUE])
-    Deployment.objects.due(now).filter(pk__in=due).update(next_check_at=now + HANDED_OUT)
-    return due
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_DUE, {"now": now, "handed_out": now + HANDED_OUT, "most": MOST_DUE})
+        return [pk for (pk,) in cursor.fetchall()]

@@ -98,15 +98,20 @@ def look(replica: Replica) -> ReplicaState | None:
 
 def note_state(replica: Replica, state: ReplicaState) -> bool:
     """Keep what the provider says of a replica; return whether the route is touched by it. Call it under the guard."""
-    fields: dict[str, Any] = {"missing_since": None, **billed(replica, state)}
-    if state.phase in (Phase.STARTING, Phase.READY):
-        fields |= {"address": state.address, "workers": state.workers, "isolation": dict(state.isolation)}
-    changed = {name: value for name, value in fields.items() if getattr(replica, name) != value}
+    changed = news_of(replica, state)
     if changed:
         Replica.objects.filter(pk=replica.pk).update(**changed)
         for name, value in changed.items():
             setattr(replica, name, value)
     return bool(changed.keys() & {"address", "workers"})
+
+
+def news_of(replica: Replica, state: ReplicaState) -> dict[str, Any]:
+    """Return what the provider says of a replica and the row does not have."""
+    fields: dict[str, Any] = {"missing_since": None, **billed(replica, state)}
+    if state.phase in (Phase.STARTING, Phase.READY):
+        fields |= {"address": state.address, "workers": state.workers, "isolation": dict(state.isolation)}
+    return {name: value for name, value in fields.items() if getattr(replica, name) != value}
 
 
 def billed(replica: Replica, state: ReplicaState) -> dict[str, datetime]:

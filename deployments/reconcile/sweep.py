@@ -10,7 +10,7 @@ import logging
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from uuid import UUID
+from typing import Any
 
 from controlplane.common import clock
 from deployments.alerts import clear_alert, raise_alert
@@ -26,7 +26,10 @@ logger = logging.getLogger(__name__)
 GRACE = timedelta(minutes=10)
 # Names of this product's replicas; a provider lists only those that carry this installation's tags.
 OURS = re.compile(r"d[0-9a-f]{32}-[gr][0-9]+(-[0-9]+)?")
-COMPARED = ("name", "deployment_id", "status", "address", "workers", "missing_since")
+COMPARED = ("name", "status", "address", "workers", "missing_since")
+LOST = frozenset({Phase.FAILED, Phase.GONE, Phase.STOPPING})
+# Status, address, workers, missing since.
+RowValues = list[Any]
 
 
 @dataclass(slots=True)
@@ -42,9 +45,10 @@ def sweep_providers() -> Seen:
     """Compare every provider with the database; one that does not answer is left for the next turn."""
     seen = Seen()
     for backend in backends():
-        # Read first: a replica that is recorded after this is not taken for an orphan, for its row is looked up again.
+        # Read first: a replica that is recorded after this is not taken for an orphan, for its row is looked up again. As plain values: of a
+        # thousand replicas at rest nothing more is needed.
         living = Replica.objects.filter(backend=backend).exclude(status=ReplicaStatus.TERMINATED)
-        rows = {row.name: row for row in living.only(*COMPARED)}
+        rows: dict[str, RowValues] = {name: values for name, *values in living.values_list(*COMPARED)}
         try:
             listed = {state.name: state for state in provider(backend).list_replicas()}
         except ProviderError as error:
@@ -52,8 +56,7 @@ def sweep_providers() -> Seen:
             note_silence(backend, str(error))
             continue
         note_answer(backend)
-        differing = {row.deployment_id for row in rows.values() if differs(row, listed.get(row.name))}
-        seen.differing += wake(differing)
+        seen.differing += wake([name for name, values in rows.items() if differs(values, listed.get(name))])
         for name in sorted(listed.keys() - rows.keys()):
             if listed[name].phase is not Phase.GONE and OURS.fullmatch(name):
                 consider_orphan(backend, listed[name], seen)
@@ -61,19 +64,22 @@ def sweep_providers() -> Seen:
     return seen
 
 
-def differs(row: Replica, state: ReplicaState | None) -> bool:
+def differs(values: RowValues, state: ReplicaState | None) -> bool:
     """Tell whether a row is to be looked at. Replicas that start or leave are looked at by themselves."""
-    if row.status != ReplicaStatus.SERVING:
+    status, address, workers, missing_since = values
+    if status != ReplicaStatus.SERVING:
         return False
-    if state is None or state.phase in (Phase.FAILED, Phase.GONE, Phase.STOPPING):
+    if state is None or state.phase in LOST:
         return True
-    return (row.address, row.workers) != (state.address, state.workers) or row.missing_since is not None
+    return address != state.address or workers != state.workers or missing_since is not None
 
 
-def wake(pks: set[UUID]) -> int:
-    """Have these deployments looked at now."""
-    now = clock.now()
-    Deployment.objects.filter(pk__in=pks).update(next_check_at=now)
+def wake(names: list[str]) -> int:
+    """Have the deployments of these replicas looked at now; returns how many."""
+    if not names:
+        return 0
+    pks = set(Replica.objects.filter(name__in=names).values_list("deployment_id", flat=True))
+    Deployment.objects.filter(pk__in=pks).update(next_check_at=clock.now())
     for pk in pks:
         send_wakeup(pk)
     return len(pks)

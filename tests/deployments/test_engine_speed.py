@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from uuid import UUID
+from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from controlplane.accounts.models import User
 from controlplane.common import clock
 from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
+from deployments.errors import StaleLease
+from deployments.leases import LEASE, claim, renew
 from deployments.logs_tail import READ_TO, tail_logs
 from deployments.models import Deployment, LogLine
 from deployments.providers import registry
 from deployments.providers.base import LogChunk, ProviderUnavailable, ReplicaState
 from deployments.reconcile import demand
-from deployments.reconcile.loop import follow_hint, reconcile, take_due
+from deployments.reconcile.loop import HANDED_OUT, follow_hint, reconcile, take_due
+from deployments.reconcile.sweep import sweep_providers
+from deployments.routing import repair_routes
 from tests.deployments.builders import deploy
 from tests.deployments.conftest import Clock
 from tests.fakes.provider import FakeProvider
@@ -88,6 +93,74 @@ def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: 
     assert read
     assert not [sql for sql in read if '"projects_workflowversion"."data"' in sql or '"deployments_bundle"."log"' in sql]
     assert len(asked) < 25
+
+
+def test_a_look_that_finds_nothing_new_writes_nothing_but_its_lease(owner: User, cloud: FakeProvider, settle: Settle) -> None:
+    deployment = settle(deploy(owner, flavour="CLUSTER"))
+    reconcile(deployment.pk)
+    with CaptureQueriesContext(connection) as asked:
+        reconcile(deployment.pk)
+    wrote = [query["sql"] for query in asked.captured_queries if not query["sql"].startswith("SELECT")]
+    assert len(wrote) == 2
+    assert all("lease_token" in sql for sql in wrote)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_sweep_over_what_rests_asks_as_much_for_many_as_for_one(
+    count: int, owner: User, cloud: FakeProvider, settle: Settle, no_wakeups: list[object]
+) -> None:
+    for _ in range(count):
+        settle(deploy(owner, flavour="CLUSTER"))
+    no_wakeups.clear()
+    sweep_providers()
+    with CaptureQueriesContext(connection) as asked:
+        assert (sweep_providers().differing, repair_routes(), no_wakeups) == (0, 0, [])
+    assert len(asked) <= 5
+
+
+def test_what_is_due_is_handed_out_once_the_longest_due_first(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    first, second, leased, resting = [settle(deploy(owner, flavour="CLUSTER")) for _ in range(4)]
+    for late, deployment in enumerate([resting, second, first, leased]):
+        Deployment.objects.filter(pk=deployment.pk).update(next_check_at=moving_clock.now - timedelta(seconds=late) if late else None)
+    claim(leased.pk)
+
+    assert take_due() == [first.pk, second.pk]
+    assert take_due() == []
+    moving_clock.advance(HANDED_OUT.total_seconds())
+    assert set(take_due()) == {first.pk, second.pk}
+
+
+def test_what_another_worker_has_locked_is_not_waited_for(owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock) -> None:
+    deployment = settle(deploy(owner, flavour="CLUSTER"))
+    Deployment.objects.filter(pk=deployment.pk).update(next_check_at=moving_clock.now)
+    other = connections.create_connection("default")
+    try:
+        other.set_autocommit(False)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM deployments_deployment FOR NO KEY UPDATE")
+        assert (take_due(), claim(deployment.pk)) == ([], None)
+    finally:
+        other.rollback()
+        other.close()
+    assert take_due() == [deployment.pk]
+
+
+def test_a_lease_is_extended_only_when_a_third_of_it_is_over(owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock) -> None:
+    lease = claim(settle(deploy(owner, flavour="CLUSTER")).pk)
+    assert lease is not None
+    with CaptureQueriesContext(connection) as asked:
+        renew(lease)
+    assert len(asked) == 1
+
+    moving_clock.advance(LEASE.total_seconds() / 2)
+    renew(lease)
+    assert lease.deployment.lease_expires_at == lease.until == moving_clock.now + LEASE
+
+    Deployment.objects.filter(pk=lease.deployment.pk).update(lease_token=uuid4())
+    with pytest.raises(StaleLease):
+        renew(lease)
 
 
 class TellsPositions(FakeProvider):
