@@ -8,6 +8,7 @@ import sys
 
 from bench.main_job import main_job_figures
 from bench.report import print_figures
+from bench.update_under_load import update_figures
 from demo.clients import ROOT
 from demo.journey import Journey
 from demo.narrator import say, step
@@ -26,6 +27,8 @@ def main() -> None:
         journey.sign_in()
         with step("the main job"):
             figures = main_job_figures(journey)
+        with step("an update and a resize under load"):
+            figures += update_figures(journey)
     print_figures(figures)
     say()
     for alone in ("bench.gateway_overhead", "bench.storage", "bench.engine"):
