@@ -93,8 +93,10 @@ BUILD_FOLDER = env("BUILD_FOLDER", default=str(DATA_DIR / "build"))
 BUILD_CACHE_BYTES = env.int("BUILD_CACHE_BYTES", default=5 * 1024**3)
 BUILD_TIMEOUT = env.float("BUILD_TIMEOUT", default=900)
 PACKAGE_INDEX_URL = env("PACKAGE_INDEX_URL", default="")
-PACKAGE_FOLDER = env("PACKAGE_FOLDER", default="")
-REGISTRY_URL = env("REGISTRY_URL", default="").rstrip("/")
+# "none", as nothing: a file of settings need not leave a line empty.
+PACKAGE_FOLDER, REGISTRY_URL = (
+    "" if given == "none" else given for given in (env("PACKAGE_FOLDER", default="none"), env("REGISTRY_URL", default="none").rstrip("/"))
+)
 AGENT_SOCKET = env("AGENT_SOCKET", default=str(DATA_DIR / "agent" / "agent.sock"))
 AGENT_BUNDLE_BYTES = env.int("AGENT_BUNDLE_BYTES", default=20 * 1024**3)
 # Receivers of webhooks (docs/webhooks.md): private networks that they may be in, and whether they may be on this machine, without TLS.

@@ -112,6 +112,36 @@ def test_every_setting_that_is_given_is_one_that_the_code_reads(services):
             assert f'"{variable}"' in code, f"{name}: {variable}"
 
 
+def test_how_bundles_are_built_is_given_to_those_who_build_them(tmp_path, services):
+    """Without the index of the house, or its registry, a closed network builds nothing."""
+    given = {
+        "PACKAGE_INDEX_URL": "https://index.example.com/simple",
+        "PACKAGE_FOLDER": "https://index.example.com/wheels/",
+        "REGISTRY_URL": "https://me:hush@registry.example.com",
+        "BUILD_TIMEOUT": "1800",
+        "BUILD_CACHE_BYTES": "1000",
+    }
+    done = compose(tmp_path, **dict.fromkeys(REQUIRED, "x"), **given)
+    changed = yaml.safe_load(done.stdout)["services"]
+    for name in ("worker", "builder"):
+        assert {variable: str(changed[name]["environment"][variable]) for variable in given} == given
+    for name in OURS - {"worker", "builder"}:
+        assert "hush" not in str(changed[name]), name
+    usual = services["builder"]["environment"]
+    assert {name: str(usual[name]) for name in given} == {
+        "PACKAGE_INDEX_URL": "https://pypi.org/simple",
+        "PACKAGE_FOLDER": "none",
+        "REGISTRY_URL": "none",
+        "BUILD_TIMEOUT": "900",
+        "BUILD_CACHE_BYTES": str(5 * 1024**3),
+    }
+
+
+def test_an_agent_keeps_as_much_as_is_said(tmp_path):
+    done = compose(tmp_path, **dict.fromkeys(REQUIRED, "x"), AGENT_BUNDLE_BYTES="1000")
+    assert str(yaml.safe_load(done.stdout)["services"]["agent"]["environment"]["AGENT_BUNDLE_BYTES"]) == "1000"
+
+
 def test_only_the_proxy_is_open_to_others(services):
     published = {name: service["ports"] for name, service in services.items() if service.get("ports")}
     assert published.pop("proxy") == ["443:443"]
