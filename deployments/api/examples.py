@@ -25,6 +25,7 @@ DEPLOYMENT: dict[str, Any] = {
     "paused": False,
     "replicas": {"serving": 1, "min_replicas": 1, "max_replicas": 1, "idle_seconds": 0, "asleep": False},
     "base": {"name": "ikomia-0.16.1-python-3.11", "note": ""},
+    "image": "registry.example.com/slipway/bundles@sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
     "auto_rollback": True,
     "expires_at": None,
     "created_at": "2026-03-02T09:00:00Z",

@@ -112,6 +112,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     paused = serializers.SerializerMethodField(help_text="It is to be paused, or is.")
     replicas = serializers.SerializerMethodField()
     base = serializers.SerializerMethodField()
+    image = serializers.SerializerMethodField(help_text="What to pull where bundles are pushed to a registry as images; else empty.")
 
     class Meta:
         model = Deployment
@@ -135,11 +136,16 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
             "paused",
             "replicas",
             "base",
+            "image",
             "auto_rollback",
             "expires_at",
             "created_at",
             "updated_at",
         ]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._built: dict[Any, Bundle | None] = {}
 
     def get_outdated(self, deployment: Deployment) -> bool:
         """Compare the wanted version with the workflow's newest."""
@@ -155,8 +161,21 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     @extend_schema_field(BaseOutput)
     def get_base(self, deployment: Deployment) -> dict[str, str]:
         """Tell what the wanted version was built for."""
-        built = Bundle.objects.filter(version=deployment.wanted_version_id).exclude(digest="").only("base", "base_note").first()
+        built = self.built(deployment)
         return {"name": built.base, "note": built.base_note} if built else {"name": "", "note": ""}
+
+    def get_image(self, deployment: Deployment) -> str:
+        """Tell the image of the wanted version."""
+        built = self.built(deployment)
+        return built.image if built else ""
+
+    def built(self, deployment: Deployment) -> Bundle | None:
+        """Return what the wanted version was built into, looked up once for each version."""
+        version = deployment.wanted_version_id
+        if version not in self._built:
+            rows = Bundle.objects.filter(version=version).exclude(digest="").only("base", "base_note", "image")
+            self._built[version] = rows.first()
+        return self._built[version]
 
     def get_paused(self, deployment: Deployment) -> bool:
         """Tell the wish, which the status follows."""

@@ -55,7 +55,7 @@ def push_bundle(
     repository: str = REPOSITORY,
     tick: Callable[[], None] = lambda: None,
 ) -> str:
-    """Push a bundle's tar on top of the base (`repository:tag` or `repository@digest`); return `repository@digest` of the image.
+    """Push a bundle's tar on top of the base (`repository:tag` or `repository@digest`); return `host/repository@digest` of the image.
 
     The tag names the bundle and the base's present digest: what is there already is not sent again. Raises RegistryError.
     """
@@ -63,7 +63,7 @@ def push_bundle(
     found = read_image(registry, source, reference)
     tag = f"bundle-{bundle_digest}-{found.digest.removeprefix('sha256:')[:12]}"
     if there := registry.has_manifest(repository, tag):
-        return f"{repository}@{there}"
+        return registry.reference(repository, there)
     for blob in (found.manifest["config"], *found.manifest["layers"]):
         bring_blob(registry, repository, source, blob["digest"], tick)
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as packed:
@@ -73,7 +73,7 @@ def push_bundle(
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         spool.write(config)
         registry.put_blob(repository, sha256(config), spool)
-    return f"{repository}@{registry.put_manifest(repository, tag, manifest, found.media_type)}"
+    return registry.reference(repository, registry.put_manifest(repository, tag, manifest, found.media_type))
 
 
 def split_reference(image: str) -> tuple[str, str]:

@@ -87,6 +87,11 @@ class Registry:
         name = f"{self.prefix}/{repository}" if self.prefix else repository
         return "/".join((f"{self.origin}/v2", name, *rest))
 
+    def reference(self, repository: str, digest: str) -> str:
+        """Return what clients pull: `host/repository@digest`."""
+        name = f"{self.prefix}/{repository}" if self.prefix else repository
+        return f"{urlsplit(self.origin).netloc}/{name}@{digest}"
+
     def has_blob(self, repository: str, digest: str) -> bool:
         """Tell whether the repository has a blob."""
         return self.is_there(self.address(repository, "blobs", digest))

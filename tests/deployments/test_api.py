@@ -14,7 +14,7 @@ from controlplane.accounts.models import User
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.models import Visibility
 from deployments.logs import NewLine, append_lines
-from deployments.models import Deployment, StatusChange
+from deployments.models import Bundle, Deployment, StatusChange
 from deployments.states import DesiredState
 from tests.deployments.builders import deploy, make_owner, make_workflow, push
 from tests.fakes.provider import FakeProvider
@@ -54,6 +54,17 @@ def test_a_deployment_is_answered_at_once_with_its_endpoint(api: Api, owner: Use
     assert found["reason"] == {"code": "", "detail": "Accepted; work starts in a moment.", "next": "Building"}
     assert no_wakeups == [deployment.pk]
     assert StatusChange.objects.get().after == "QUEUED"
+
+
+def test_the_image_of_what_was_built_is_shown(api: Api, owner: User, workflow: Workflow) -> None:
+    url = api(owner).post(deployments_of(workflow), BODY).json()["url"]
+    assert api(owner).get(url).json()["image"] == ""
+    image = "registry.example.com/team/slipway/bundles@sha256:12"
+    Bundle.objects.create(version=Deployment.objects.get().wanted_version, digest="ab", base="ikomia", image=image)
+
+    found = api(owner).get(url).json()
+
+    assert (found["image"], found["base"]) == (image, {"name": "ikomia", "note": ""})
 
 
 def test_the_default_size_is_m_and_scaleway_has_two_names(api: Api, owner: User, workflow: Workflow) -> None:

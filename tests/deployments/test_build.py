@@ -320,7 +320,7 @@ def test_with_a_registry_the_bundle_becomes_an_image_once_it_answers(
         client = Registry(settings.REGISTRY_URL)
         push_base(client, *read_bases()[0].image.split(":"))
         bundle = build_bundle(version)
-        repository, digest = bundle.image.split("@")
+        repository, digest = bundle.image.removeprefix(f"{settings.REGISTRY_URL.removeprefix('http://')}/").split("@")
         assert client.has_manifest(repository, digest) == digest
         client.close()
 

@@ -76,7 +76,21 @@ def bundle(text: str = "print(1)") -> tuple[io.BytesIO, str]:
 
 def push(registry: Registry, text: str = "print(1)", base: str = BASE) -> str:
     content, digest = bundle(text)
-    return push_bundle(registry, bundle=content, bundle_digest=digest, base=base)
+    image = push_bundle(registry, bundle=content, bundle_digest=digest, base=base)
+    return image[image.index(REPOSITORY) :]
+
+
+@pytest.mark.parametrize(
+    ("url", "pulled"),
+    [
+        ("https://me:hush@registry.example.com/team", "registry.example.com/team/slipway/bundles@sha256:12"),
+        ("http://127.0.0.1:5000", "127.0.0.1:5000/slipway/bundles@sha256:12"),
+    ],
+)
+def test_an_image_is_named_as_it_is_pulled_without_credentials(url: str, pulled: str) -> None:
+    registry = Registry(url)
+    assert registry.reference(REPOSITORY, "sha256:12") == pulled
+    registry.close()
 
 
 def test_the_image_is_the_base_with_the_bundle_on_top(registry: Registry) -> None:
