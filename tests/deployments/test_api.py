@@ -60,7 +60,8 @@ def test_the_image_of_what_was_built_is_shown(api: Api, owner: User, workflow: W
     url = api(owner).post(deployments_of(workflow), BODY).json()["url"]
     assert api(owner).get(url).json()["image"] == ""
     image = "registry.example.com/team/slipway/bundles@sha256:12"
-    Bundle.objects.create(version=Deployment.objects.get().wanted_version, digest="ab", base="ikomia", image=image)
+    assert workflow.current is not None
+    Bundle.objects.create(version=workflow.current, digest="ab", base="ikomia", image=image)
 
     found = api(owner).get(url).json()
 
