@@ -23,7 +23,7 @@ UPDATE deployments_deployment SET lease_token = %(token)s, lease_expires_at = %(
 WHERE id = (
     SELECT id FROM deployments_deployment
     WHERE id = %(pk)s AND (lease_expires_at IS NULL OR lease_expires_at < %(now)s)
-    AND (%(due_by)s::timestamptz IS NULL OR next_check_at <= %(due_by)s)
+    AND (%(due_by)s::timestamptz IS NULL OR next_check_at <= %(due_by)s OR next_check_at = %(handed_out)s)
     FOR NO KEY UPDATE SKIP LOCKED
 )
 """
@@ -39,15 +39,15 @@ class Lease:
     afterwards: list[Callable[[], None]] = field(default_factory=list)
 
 
-def claim(pk: UUID, *, due_by: datetime | None = None) -> Lease | None:
+def claim(pk: UUID, *, due_by: datetime | None = None, handed_out: datetime | None = None) -> Lease | None:
     """Take the deployment if no live worker has it; a row that is locked right now counts as taken. Returns None then.
 
-    With `due_by`, only one that is due until then.
+    With `due_by`, only one that is due until then, or whose next look is still at the moment that beat wrote when it handed it out.
     """
     now = clock.now()
     token = uuid4()
     with connection.cursor() as cursor:
-        cursor.execute(CLAIM, {"pk": pk, "token": token, "until": now + LEASE, "now": now, "due_by": due_by})
+        cursor.execute(CLAIM, {"pk": pk, "token": token, "until": now + LEASE, "now": now, "due_by": due_by, "handed_out": handed_out})
         if not cursor.rowcount:
             return None
     return Lease(read_leased(pk, token), token, now + LEASE)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from uuid import UUID
 
 import redis
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
+from controlplane.common import clock
 from deployments.alerts import mail_alerts
 from deployments.bundles.build import build_for_waiting
 from deployments.clockwork import expire_deployments, run_schedules
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.reconcile.demand import follow_demand
-from deployments.reconcile.loop import follow_hint, take_due
+from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
 from deployments.reconcile.sweep import sweep_providers
 from deployments.reconcile.watch import watch_new_revisions
@@ -30,9 +32,9 @@ FOLLOW_UP_SECONDS = 1.0
 
 
 @shared_task(name="deployments.reconcile")
-def reconcile_task(pk: str) -> None:
+def reconcile_task(pk: str, handed_out: str | None = None) -> None:
     """Bring one deployment nearer to its intent; come back soon if it is still on its way."""
-    wait = follow_hint(UUID(pk))
+    wait = follow_hint(UUID(pk), handed_out=datetime.fromisoformat(handed_out) if handed_out else None)
     if wait is not None and wait < FOLLOW_UP_SECONDS:
         send_wakeup(UUID(pk), delay=wait)
 
@@ -46,8 +48,9 @@ def build_task(version_id: str) -> None:
 @shared_task(name="deployments.reconcile_due")
 def reconcile_due_task() -> None:
     """Each second: hand out every deployment that is due. This, not the hints, is what things rest on."""
-    for pk in take_due():
-        send_wakeup(pk)
+    until = clock.now() + HANDED_OUT
+    for pk in take_due(until):
+        send_wakeup(pk, handed_out=until)
 
 
 @shared_task(name="deployments.follow_demand")

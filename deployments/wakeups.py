@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -19,9 +20,13 @@ def wake_on_commit(pk: UUID) -> None:
     transaction.on_commit(wake, robust=True)
 
 
-def send_wakeup(pk: UUID, *, delay: float = 0.0) -> None:
-    """Ask a worker to look at the deployment in `delay` seconds; expires soon, so that hints never pile up."""
-    send_task("deployments.reconcile", [str(pk)], countdown=delay or None, expires=delay + 10, retry=False)
+def send_wakeup(pk: UUID, *, delay: float = 0.0, handed_out: datetime | None = None) -> None:
+    """Ask a worker to look at the deployment in `delay` seconds, if it is due then; expires soon, so that hints never pile up.
+
+    `handed_out`: beat has put off its next look until then, and this hint stands for it.
+    """
+    words = [str(pk), handed_out.isoformat()] if handed_out else [str(pk)]
+    send_task("deployments.reconcile", words, countdown=delay or None, expires=delay + 10, retry=False)
 
 
 def send_build(version_id: UUID) -> None:

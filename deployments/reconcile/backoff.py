@@ -14,6 +14,9 @@ def pause(attempts: int, *, longest: float = LONGEST_SECONDS) -> float:
     return full * random.uniform(0.75, 1.0)  # noqa: S311 - spreads load, guards nothing
 
 
-def poll(age: float) -> float:
-    """Return seconds before something that has been under way for `age` seconds is looked at again: often at first, then ever less."""
-    return min(max(age * 0.12, 0.15), 3.0) * random.uniform(0.85, 1.0)  # noqa: S311 - see above
+def poll(age: float, *, remote: bool) -> float:
+    """Return seconds before something that has been under way for `age` seconds is looked at again: often at first, then ever less.
+
+    A `remote` cloud's machine takes seconds to boot: to ask it more often than once in one costs a call and a worker's time for nothing.
+    """
+    return min(max(age * 0.2, 1.0 if remote else 0.15), 3.0) * random.uniform(0.85, 1.0)  # noqa: S311 - see above

@@ -139,7 +139,9 @@ def starting(lease: Lease, replica: Replica, state: ReplicaState, progress: Prog
         detail = f"It was not ready after {START_DEADLINE.seconds // 60} minutes. {state.detail}".strip()
         give_up(lease, replica, detail, state)
         return Reason("START_TIMEOUT", detail)
-    progress.waits.append(backoff.poll(age.total_seconds()))
+    # What shows at once what it has made is on this machine.
+    remote = provider(replica.backend).visibility_delay > 0
+    progress.waits.append(backoff.poll(age.total_seconds(), remote=remote))
     return None
 
 

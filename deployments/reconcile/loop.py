@@ -25,6 +25,8 @@ ATTEMPTS_BEFORE_ERROR = 8
 WORKING = {Status.QUEUED, Status.BUILDING, Status.SCALING, Status.UPDATING}
 # A task that was handed out and lost is handed out again after this.
 HANDED_OUT = timedelta(seconds=10)
+# Clocks of two machines may differ by this much.
+EARLY = timedelta(milliseconds=100)
 MOST_DUE = 200
 # What is locked right now is in another hand and due again with the next beat.
 TAKE_DUE = """
@@ -39,17 +41,17 @@ SELECT id FROM due ORDER BY since
 """
 
 
-def follow_hint(pk: UUID) -> float | None:
-    """`reconcile` what is due or was handed out; hints that come late, or twice, find it at rest and cost no look."""
-    return reconcile(pk, due_by=clock.now() + HANDED_OUT)
+def follow_hint(pk: UUID, *, handed_out: datetime | None = None) -> float | None:
+    """`reconcile` what is due, or what beat handed out if nobody has looked at it since; hints that come late, or twice, cost no look."""
+    return reconcile(pk, due_by=clock.now() + EARLY, handed_out=handed_out)
 
 
-def reconcile(pk: UUID, *, due_by: datetime | None = None) -> float | None:
+def reconcile(pk: UUID, *, due_by: datetime | None = None, handed_out: datetime | None = None) -> float | None:
     """Bring one deployment as near to its intent as is possible now; return the seconds until the next look, None = when asked.
 
     Another worker's lease makes this a no-op. What was found out under a lease that is lost is discarded.
     """
-    lease = claim(pk, due_by=due_by)
+    lease = claim(pk, due_by=due_by, handed_out=handed_out)
     if lease is None:
         return None
     try:
@@ -91,9 +93,9 @@ def after_fault(lease: Lease) -> None:
     release(lease, wait=pause(faults), faults=faults)
 
 
-def take_due() -> list[UUID]:
-    """Return the deployments to look at now and mark them as handed out, so that a slow worker does not get them again each second."""
+def take_due(until: datetime | None = None) -> list[UUID]:
+    """Return the deployments to look at now and mark them as handed out `until` then, so that a slow worker does not get them again each second."""
     now = clock.now()
     with connection.cursor() as cursor:
-        cursor.execute(TAKE_DUE, {"now": now, "handed_out": now + HANDED_OUT, "most": MOST_DUE})
+        cursor.execute(TAKE_DUE, {"now": now, "handed_out": until or now + HANDED_OUT, "most": MOST_DUE})
         return [pk for (pk,) in cursor.fetchall()]

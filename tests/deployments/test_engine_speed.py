@@ -14,6 +14,7 @@ from controlplane.accounts.models import User
 from controlplane.common import clock
 from controlplane.common.clock import milliseconds
 from controlplane.common.valkey import valkey
+from deployments.bundles.build import build_for_waiting
 from deployments.errors import StaleLease
 from deployments.leases import LEASE, claim, renew
 from deployments.logs_tail import READ_TO, tail_logs
@@ -21,6 +22,7 @@ from deployments.models import Deployment, LogLine
 from deployments.providers import registry
 from deployments.providers.base import LogChunk, ProviderUnavailable, ReplicaState
 from deployments.reconcile import demand
+from deployments.reconcile.backoff import poll
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, reconcile, take_due
 from deployments.reconcile.sweep import sweep_providers
 from deployments.routing import repair_routes
@@ -222,6 +224,38 @@ def test_a_hint_that_comes_late_costs_no_look(owner: User, cloud: FakeProvider, 
     assert (follow_hint(deployment.pk), looks) == (None, [])
 
     Deployment.objects.filter(pk=deployment.pk).update(next_check_at=clock.now())
-    assert take_due() == [deployment.pk]
+    until = clock.now() + HANDED_OUT
+    assert take_due(until) == [deployment.pk]
     follow_hint(deployment.pk)
+    assert looks == []
+    follow_hint(deployment.pk, handed_out=until)
     assert len(looks) == 1
+
+
+def test_of_two_hints_to_what_starts_only_one_is_followed_by_the_next(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    cloud.looks_until_ready = 10
+    deployment = deploy(owner)
+    assert deployment.wanted_version_id
+    build_for_waiting(deployment.wanted_version_id)
+    until = moving_clock.now + HANDED_OUT
+    assert take_due(until) == [deployment.pk]
+
+    assert follow_hint(deployment.pk, handed_out=until)
+    assert follow_hint(deployment.pk, handed_out=until) is None
+    assert follow_hint(deployment.pk) is None
+    moving_clock.advance(0.5)
+    assert follow_hint(deployment.pk)
+    assert follow_hint(deployment.pk) is None
+
+
+@pytest.mark.parametrize(("remote", "most"), [(False, 20), (True, 10)], ids=["this machine", "a cloud"])
+def test_what_boots_for_eight_seconds_is_asked_after_seldom_and_seen_soon(remote: bool, most: int) -> None:
+    looks, age, late = 0, 0.0, 0.0
+    while age < 8:
+        late = poll(age, remote=remote)
+        age += late
+        looks += 1
+    assert looks <= most
+    assert late < 2

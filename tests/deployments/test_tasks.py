@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from django.db import OperationalError
@@ -60,9 +61,14 @@ def test_a_deployment_at_rest_is_left_to_beat(owner: User, cloud: FakeProvider, 
 
 
 def test_beat_alone_brings_a_deployment_to_running(owner: User, cloud: FakeProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.looks_until_ready = 0
     deployment = deploy(owner)
-    monkeypatch.setattr(tasks, "send_wakeup", lambda pk, delay=0.0: tasks.reconcile_task(str(pk)))
 
+    def take_hint(pk: object, *, delay: float = 0.0, handed_out: datetime | None = None) -> None:
+        if handed_out is not None:
+            tasks.reconcile_task(str(pk), handed_out.isoformat())
+
+    monkeypatch.setattr(tasks, "send_wakeup", take_hint)
     for _ in range(2):
         tasks.reconcile_due_task()
 
