@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from deployments.bundles.bytecode import CACHE
 from deployments.errors import BuildFailed
 
 FOLDER = "site-packages"
@@ -33,12 +34,12 @@ def tidy(folder: Path) -> None:
 def is_left_out(path: Path) -> bool:
     """Tell whether a file (relative to the installation) stays out of the bundle."""
     in_record = len(path.parts) == 2 and path.parts[0].endswith(".dist-info") and path.name in LEFT_OUT_RECORDS
-    return path.parts[0] in LEFT_OUT_ROOTS or in_record or "__pycache__" in path.parts
+    return path.parts[0] in LEFT_OUT_ROOTS or in_record
 
 
 def tidy_record(text: str, folder: Path) -> str:
-    """Return a RECORD with a line for each file that is there, in the order of their names."""
-    rows = sorted(row for row in csv.reader(io.StringIO(text)) if row and (folder / row[0]).is_file())
+    """Return a RECORD with a line for each file that is there and is not byte code, which we made, in the order of their names."""
+    rows = sorted(row for row in csv.reader(io.StringIO(text)) if row and CACHE not in row[0].split("/") and (folder / row[0]).is_file())
     target = io.StringIO()
     csv.writer(target, lineterminator="\n").writerows(rows)
     return target.getvalue()

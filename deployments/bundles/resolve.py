@@ -17,8 +17,11 @@ from functools import partial
 from pathlib import Path
 
 from django.conf import settings
+from packaging.version import Version
 
 from deployments.bundles.bases import Base
+from deployments.bundles.bytecode import compile_packages, drop_compiled
+from deployments.bundles.environment import python_version
 from deployments.bundles.explain import PLUGIN, explain
 from deployments.bundles.layer import MAX_UNPACKED_BYTES, too_large
 from deployments.bundles.requirements import OPENCV, Wanted
@@ -85,7 +88,18 @@ class Installer:
         status, lines = self.run(["pip", "install", *options], on_line=partial(said, self.note))
         if status:
             raise explain(lines, wanted, [], {})
+        self.compile(target)
         return target
+
+    def compile(self, packages: Path) -> None:
+        """Compile packages with the runtime's interpreter, where that is the base's Python; what they brought compiled goes in any case."""
+        python = Path(settings.RUNTIME_PYTHON)
+        if not python.is_file() or Version(python_version(python)).release[:2] != self.base.python.release[:2]:
+            drop_compiled(packages)
+        elif compile_packages(packages, python=python, seconds=settings.BUILD_TIMEOUT, tick=partial(self.watch, Measure())):
+            self.note("Compiled")
+        else:
+            self.note("The packages could not be compiled: each start of the runtime does so anew", "WARNING")
 
     def run(self, arguments: Sequence[str], on_line: Callable[[str], None] = lambda line: None) -> tuple[int, list[str]]:
         """Run the installer for the base's Python and platform, with the index of the settings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import selectors
 import signal
 import subprocess
@@ -85,12 +86,34 @@ def run_installer(
 
     Raises BuildFailed (TIMEOUT) after `seconds`; it and all that it started are killed then, and as well when `tick` raises.
     """
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1", "UV_NO_PROGRESS": "1"}
-    environment |= {name: os.environ[name] for name in HANDED_ON if name in os.environ} | dict(secrets or {})
+    handed_on = {name: os.environ[name] for name in HANDED_ON if name in os.environ} | dict(secrets or {})
     command = [find_uv_bin(), *arguments, "--no-config", "--no-python-downloads", "--cache-dir", str(cache)]
+    return run_program(
+        command, folder=folder, seconds=seconds, environment={"UV_NO_PROGRESS": "1", **handed_on}, on_line=on_line, tick=tick
+    )
+
+
+def run_program(
+    command: Sequence[str],
+    *,
+    folder: Path,
+    seconds: float,
+    environment: Mapping[str, str] | None = None,
+    memory: int = 0,
+    on_line: Callable[[str], None] = lambda line: None,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[int, list[str]]:
+    """Run a program in `folder` with next to no environment, and with `memory` bytes of address space at most (0 = no limit).
+
+    Returns and raises as `run_installer`.
+    """
+    plain = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8", "NO_COLOR": "1"}
     streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True, **streams)
+    process = subprocess.Popen(command, cwd=folder, env={**plain, **(environment or {})}, start_new_session=True, **streams)
     try:
+        if memory:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (memory, memory))
         return read_all(process, seconds, on_line, tick)
     finally:
         with contextlib.suppress(ProcessLookupError):

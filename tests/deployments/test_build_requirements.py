@@ -44,6 +44,7 @@ def wheels(tmp_path: Path, settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "source-1.0.tar.gz").write_bytes(b"never unpacked")
     settings.PACKAGE_INDEX_URL, settings.PACKAGE_FOLDER = "none", str(folder)
     settings.BUILD_FOLDER = str(tmp_path / "build")
+    settings.RUNTIME_PYTHON = str(tmp_path / "no-environment" / "bin" / "python")
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     return folder
 
@@ -91,6 +92,26 @@ def test_what_is_installed_can_be_imported_and_leaves_no_trace_of_its_installati
         "keel/__init__.py",
     ]
     assert "Installed keel==1.5" in notes
+
+
+def test_what_is_installed_is_compiled_for_the_runtime_where_that_is_the_same_python(
+    installer: Installer, notes: list[str], settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RUNTIME_PYTHON = sys.executable
+    asked = wanted(hull="keel")
+    lock = installer.resolve(asked)
+    monkeypatch.setattr(resolve, "python_version", lambda python: f"{installer.base.python}.99")
+
+    folder = installer.install(lock, asked)
+    tidy(folder)
+
+    compiled = f"keel/__pycache__/__init__.{sys.implementation.cache_tag}.pyc"
+    assert f"site-packages/{compiled}" in packaged_files(folder)
+    assert compiled not in (folder / "keel-1.5.dist-info" / "RECORD").read_text()
+    assert "Compiled" in notes
+    monkeypatch.setattr(resolve, "python_version", lambda python: "3.8.1")
+    folder = installer.install(lock, asked)
+    assert not list(folder.rglob("*.pyc"))
 
 
 REFUSED = {
