@@ -50,6 +50,24 @@ def publish_on_commit(pk: UUID) -> None:
     transaction.on_commit(publish, robust=True)
 
 
+def forget_on_commit(slug: str) -> None:
+    """Have gateways ask PostgreSQL for a route once the present transaction is committed.
+
+    For what has never served: a route for each of its steps would cost more than all else that they do.
+    """
+
+    def forget() -> None:
+        try:
+            told = valkey().pipeline(transaction=False)
+            told.delete(route_key(slug))
+            told.publish(CHANNEL, slug)
+            told.execute()
+        except redis.RedisError as error:
+            logger.warning("route of %s not forgotten: %s", slug, error)
+
+    transaction.on_commit(forget, robust=True)
+
+
 def publish_route(pk: UUID) -> None:
     """Write a deployment's route, or remove it when there is none any more, and tell the gateways if something changed.
 

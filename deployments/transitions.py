@@ -11,7 +11,7 @@ from deployments.announcements import announce_status
 from deployments.errors import ForbiddenSwitch, StaleLease
 from deployments.leases import Lease
 from deployments.models import Deployment, StatusChange
-from deployments.routing import publish_on_commit
+from deployments.routing import forget_on_commit, publish_on_commit
 from deployments.states import ALLOWED, Reason, Status
 
 
@@ -41,7 +41,10 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
             reason_detail=detail,
         )
         announce_status(deployment, before, status, reason)
-        publish_on_commit(deployment.pk)
+        if deployment.served_revision == 0 and status in (Status.BUILDING, Status.SCALING):
+            forget_on_commit(deployment.slug)
+        else:
+            publish_on_commit(deployment.pk)
     for name, value in {**fields, "reason_code": code, "reason_detail": detail}.items():
         setattr(deployment, name, value)
 

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Func, IntegerField, QuerySet
 
 from controlplane.common import clock
 from controlplane.projects.models import WorkflowVersion
@@ -25,6 +25,7 @@ BUILD_LEASE = timedelta(seconds=40)
 RENEW_SECONDS = 10.0
 LONGEST_PAUSE = 60
 MAX_LINES = 5000
+LINES_OF_BUNDLE = Func(F("bundle__log"), function="jsonb_array_length", output_field=IntegerField())
 
 
 class BuildLog:
@@ -117,11 +118,12 @@ def show_to_waiting(bundle: Bundle, *, done: bool = False) -> None:
 
 def show_build_log(deployment_id: UUID, bundle: Bundle) -> None:
     """Append the lines of the version's last build that a deployment's log does not have yet; call it as often as you like."""
-    known = BuildListener.objects.filter(bundle=bundle, deployment_id=deployment_id, attempt=bundle.attempt, sent=len(bundle.log))
-    if bundle.digest and known.exists():
+    rows = BuildListener.objects.filter(bundle=bundle, deployment_id=deployment_id)
+    # Counted where it lies: logs of builds are long.
+    if bundle.digest and rows.filter(attempt=F("bundle__attempt"), sent=LINES_OF_BUNDLE).exists():
         return
     with transaction.atomic():
-        BuildListener.objects.get_or_create(bundle=bundle, deployment_id=deployment_id)
+        BuildListener.objects.bulk_create([BuildListener(bundle=bundle, deployment_id=deployment_id)], ignore_conflicts=True)
         listener = BuildListener.objects.select_for_update(no_key=True).get(bundle=bundle, deployment_id=deployment_id)
         attempt, lines = Bundle.objects.values_list("attempt", "log").get(pk=bundle.pk)
         sent = listener.sent if listener.attempt == attempt else 0

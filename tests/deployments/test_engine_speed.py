@@ -26,7 +26,7 @@ from deployments.reconcile.backoff import poll
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, reconcile, take_due
 from deployments.reconcile.sweep import sweep_providers
 from deployments.routing import repair_routes
-from tests.deployments.builders import deploy
+from tests.deployments.builders import deploy, make_workflow
 from tests.deployments.conftest import Clock
 from tests.fakes.provider import FakeProvider
 
@@ -95,6 +95,27 @@ def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: 
     assert read
     assert not [sql for sql in read if '"projects_workflowversion"."data"' in sql or '"deployments_bundle"."log"' in sql]
     assert len(asked) < 25
+
+
+def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: FakeProvider, settle: Settle) -> None:
+    """Of a version that is built: three switches, a replica, the log of the build, and the looks while it boots."""
+    workflow = make_workflow(owner)
+    settle(deploy(owner, workflow))
+    cloud.looks_until_ready = 10
+    deployment = deploy(owner, workflow)
+    with CaptureQueriesContext(connection) as first:
+        wait = reconcile(deployment.pk)
+    assert wait
+    assert len(first) <= 38
+    with CaptureQueriesContext(connection) as waiting:
+        reconcile(deployment.pk)
+    assert len(waiting) <= 7
+    cloud.looks_until_ready = 0
+    with CaptureQueriesContext(connection) as last:
+        reconcile(deployment.pk)
+    deployment.refresh_from_db()
+    assert deployment.status == "RUNNING"
+    assert len(last) <= 27
 
 
 def test_a_look_that_finds_nothing_new_writes_nothing_but_its_lease(owner: User, cloud: FakeProvider, settle: Settle) -> None:

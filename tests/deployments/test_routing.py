@@ -13,10 +13,12 @@ from controlplane.common.ids import new_slug
 from controlplane.common.valkey import valkey
 from deployments import routing
 from deployments.models import Deployment
+from deployments.reconcile.loop import reconcile
 from deployments.routing import CHANNEL, publish_route, route_key
 from deployments.selectors import RouteReason, route_for_slug
 from deployments.services import delete_deployment
 from tests.deployments.builders import deploy
+from tests.deployments.conftest import Clock
 from tests.fakes.provider import FakeProvider
 
 Settle = Callable[..., Deployment]
@@ -78,6 +80,25 @@ def test_gateways_hear_of_changes_and_of_nothing_else(owner: User, cloud: FakePr
     listener.close()
 
 
+def test_gateways_are_told_of_each_step_of_what_never_served_and_read_it_themselves(
+    owner: User, cloud: FakeProvider, moving_clock: Clock
+) -> None:
+    cloud.looks_until_ready = 10
+    listener = listening()
+    deployment = deploy(owner)
+    valkey().set(route_key(deployment.slug), json.dumps({"status": "QUEUED", "updated": 1}))
+
+    reconcile(deployment.pk)
+    reconcile(deployment.pk)
+
+    assert told(listener).count(deployment.slug) == 2
+    assert valkey().get(route_key(deployment.slug)) is None
+    found = route_for_slug(deployment.slug)
+    assert found is not None
+    assert found.status == "SCALING"
+    listener.close()
+
+
 def test_an_older_route_never_replaces_a_newer_one(owner: User, cloud: FakeProvider, settle: Settle) -> None:
     deployment = settle(deploy(owner))
     newer = json.dumps({"updated": 9_999_999_999_999})
@@ -93,6 +114,9 @@ def test_a_valkey_that_does_not_answer_holds_up_nothing(
 ) -> None:
     class Away:
         def eval(self, *_: object) -> None:
+            raise redis.ConnectionError
+
+        def pipeline(self, **_: object) -> None:
             raise redis.ConnectionError
 
     with monkeypatch.context() as patch:
