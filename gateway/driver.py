@@ -97,8 +97,11 @@ class Driver:
             # It has ended what it had; this run it never had.
             run.replica = None
             return False
-        if reply.status == 404 and await self._payloads.await_again(run):
-            return False
+        if reply.status == 404:
+            # Others use the place meanwhile.
+            self._lanes.release(run)
+            if await self._payloads.await_again(run):
+                return False
         if reply.status == 200:
             outcome = read_outcome(reply.body)
             self._lanes.note_pace(run, outcome.duration_ms)

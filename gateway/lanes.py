@@ -252,6 +252,7 @@ class Lanes:
         loop = asyncio.get_running_loop()
         waiter = Waiter(run, loop.create_future(), size)
         lane.waiting.add(waiter)
+        run.cold = run.cold or sleeps(route)
         # Whoever sent it need not wait with it; but where a place comes soon, the runtime's own first word is the better answer.
         soon = not again and route is not None and route.replicas
         answering = loop.call_later(ANSWER_AFTER if soon else 0.0, run.admit, Admission(Verdict.DEFERRED))
@@ -298,7 +299,7 @@ class Lanes:
 
     def _look(self, lane: _Lane, route: Route | None) -> None:
         now = time.monotonic()
-        asleep = route is not None and route.asleep and not route.replicas
+        asleep = sleeps(route)
         if asleep and lane.waiting and route is not None:
             self._on_cold(route.deployment)
         has_replicas = route is not None and bool(route.replicas)
@@ -310,7 +311,7 @@ class Lanes:
         lane.had_replicas = has_replicas
         for waiter in lane.waiting:
             waiter.run.cold = waiter.run.cold or asleep
-            ended = verdict_on(waiter.run, route, lane.darkness, self._settings, now)
+            ended = verdict_on(waiter.run, route, lane.darkness, self._settings, now, since=waiter.since)
             if ended is not None and lane.waiting.remove(waiter) and not waiter.place.done():
                 waiter.place.set_result(ended)
 
@@ -324,3 +325,8 @@ class Lanes:
             except Exception:
                 logger.exception("Cannot read the route of %s", lane.slug)
                 await asyncio.sleep(1.0)
+
+
+def sleeps(route: Route | None) -> bool:
+    """Tell whether a deployment has no replica because nobody called."""
+    return route is not None and route.asleep and not route.replicas

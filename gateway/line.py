@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,11 +16,15 @@ SPARE = 64
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """A run in line: `place` is the replica that it gets, or how it ends without one; `size` are the bytes that it takes meanwhile."""
+    """A run in line: `place` is the replica that it gets, or how it ends without one; `size` are the bytes that it takes meanwhile.
+
+    `since`: when it joined the line, in monotonic seconds.
+    """
 
     run: Run
     place: asyncio.Future[Replica | Outcome]
     size: int
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass(slots=True, eq=False)

@@ -28,14 +28,16 @@ class Darkness:
         self.since = None
 
 
-def verdict_on(run: Run, route: Route | None, darkness: Darkness, settings: Settings, now: float) -> Outcome | None:
-    """Return how a run that waits for a replica ends now, or None: it goes on waiting."""
+def verdict_on(run: Run, route: Route | None, darkness: Darkness, settings: Settings, now: float, *, since: float) -> Outcome | None:
+    """Return how a run that waits for a replica since then ends now, or None: it goes on waiting."""
     if run.elapsed >= settings.run_timeout:
         return timed_out(settings)
     if route is not None and not route.replicas and route.status in AT_REST:
         return at_rest(route)
     if run.cold and (route is None or not route.replicas):
-        return never_woke(route, settings) if waited(run, now) > settings.cold_start_wait else None
+        # One whose replica died waits for another start.
+        cold_for = run.elapsed if run.replica is None else now - since
+        return never_woke(route, settings) if cold_for > settings.cold_start_wait else None
     if darkness.since is not None and min(now - darkness.since, waited(run, now)) > settings.runtime_deadline:
         return unavailable(settings)
     return None

@@ -236,9 +236,14 @@ class Runs:
             if run.task is not None:
                 run.task.cancel()
             self._drop(run)
-            if run.charge:
-                # Only this process knows that their callers were answered.
-                self.in_background(self.store.note_known(run))
+            self.in_background(self._hand_over(run))
+
+    async def _hand_over(self, run: Run) -> None:
+        """Tell the record what only this process knows: the input, if no other copy is left, and that the caller was answered."""
+        if run.where is Where.COPIES and run.body:
+            await self.payloads.supply(run)
+        if run.charge:
+            await self.store.note_known(run)
 
     def leave_all(self) -> None:
         """This process ends: from now on its runs are other gateways'."""
@@ -370,9 +375,11 @@ class Runs:
             run.done.poke()
 
     async def wait_until_idle(self, limit: float) -> None:
-        """Wait at most `limit` seconds for all live runs to end."""
+        """Wait at most `limit` seconds for all live runs to end; others hold those that wait for a sleeping deployment as well as this one."""
         deadline = asyncio.get_running_loop().time() + limit
         for run in list(self.live.values()):
+            if run.cold and run.seat is None:
+                continue
             await run.done.wait(max(0.0, deadline - asyncio.get_running_loop().time()))
 
     async def finish_background(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -211,6 +212,38 @@ def test_runs_of_a_gateway_that_slept_are_given_to_one_replica_only(stack: Stack
         stack.each_charged_once(run_ids)
     finally:
         stack.other_runtime.close()
+
+
+def test_what_only_a_gateway_that_slept_has_is_handed_to_its_adopter(stack: Stack) -> None:
+    """The runtime died with the other copy of the input before both; without one the run would be lost."""
+    caller = stack.caller(stack.first)
+    run_id = caller.run({"hold": "a", "pad": "x" * 100_000}).json["uuid"]
+    sleeping(stack.valkey, "blur")
+    stack.runtime.kill()
+    until(lambda: is_called(stack.valkey, "blur"), "the run to wait for another replica")
+    stack.first.pause()
+    until(lambda: "Took over 1" in stack.second.text(), "the adoption")
+    stack.first.resume()
+    until(lambda: "another gateway has taken over" in stack.first.text(), "the first one to notice")
+    until(lambda: stack.valkey.client.hget(f"sw:run:{run_id}", "kind") != b"copies", "the input")
+    stack.runtime.start()
+    write_route(stack.valkey, stack.runtime)
+    stack.runtime.release("a")
+    assert get_until_ended(stack.caller(stack.second), run_id) == 200
+    stack.each_charged_once([run_id])
+
+
+def test_a_gateway_that_ends_hands_held_runs_over_at_once(stack: Stack) -> None:
+    sleeping(stack.valkey, "blur")
+    run_ids = [stack.caller(stack.first).run({"n": number}).json["uuid"] for number in range(12)]
+    began = time.monotonic()
+    assert stack.first.stop() == 0
+    assert time.monotonic() - began < 5, "no waiting for a replica that may take minutes"
+    until(lambda: "Took over 12" in stack.second.text(), "the adoption")
+    write_route(stack.valkey, stack.runtime)
+    assert [get_until_ended(stack.caller(stack.second), run_id) for run_id in run_ids] == [200] * 12
+    stack.each_executed_once(run_ids)
+    stack.each_charged_once(run_ids)
 
 
 def test_hundreds_of_held_runs_go_through_one_replica_in_order(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:

@@ -295,16 +295,20 @@ def test_no_place_stays_free_while_a_run_waits(seed: int) -> None:
 def test_how_long_a_run_waits_depends_on_why() -> None:
     settings = Settings(redis_url="", cold_start_wait=300, runtime_deadline=30, run_timeout=1000)
 
-    def code(route: Route | None, *, age: float, dark: float | None = None, cold: bool = False) -> str | None:
+    def code(route: Route | None, *, age: float, dark: float | None = None, cold: bool = False, ran_for: float = 0) -> str | None:
+        """Of a run in line that was accepted `age` seconds ago, of which a replica worked on it for `ran_for`."""
         run = made_run()
         run.age, run.cold = age, cold
+        run.replica = Replica("died", "unix:/died") if ran_for else None
         darkness = Darkness(None if dark is None else run.born - dark)
-        ended = verdict_on(run, route, darkness, settings, run.born)
+        ended = verdict_on(run, route, darkness, settings, run.born, since=run.born - age + ran_for)
         return None if ended is None else ended.content.split(b'"')[3].decode()
 
     asleep = made_route(asleep=True)
     assert code(asleep, age=299, dark=299, cold=True) is None
     assert code(asleep, age=301, dark=301, cold=True) == "cold_start_timeout"
+    assert code(asleep, age=700, dark=1, cold=True, ran_for=600) is None, "its replica died after ten minutes: another one is started"
+    assert code(asleep, age=901, dark=301, cold=True, ran_for=600) == "cold_start_timeout"
     assert code(made_route(status="ERROR"), age=1, cold=True) == "start_failed"
     assert code(made_route(1, status="ERROR"), age=31) is None, "the former version still serves"
     assert code(made_route(), age=29, dark=29) is None
