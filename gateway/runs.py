@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
 from controlplane.common.ids import uuid7
 from gateway.advice import ENDED, Advice, Durations, advise, unknown_end
+from gateway.background import Background
 from gateway.budget import Budget, Reservation
 from gateway.checks import check_deployment, check_envelope, check_same, digest_of, too_old_or_early
 from gateway.demand import Demand
@@ -70,7 +69,8 @@ class Runs:
         self.driver: Driver
         self.results: Results
         self._waiting: dict[str, Gate] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
+        self.in_background = self._background.start
 
     def attach(self, store: RunStore, routes: RouteTable) -> None:
         """Connect the parts that know each other."""
@@ -385,8 +385,7 @@ class Runs:
     async def finish_background(self) -> None:
         """Make the lasting copies of results that are missing, and whatever else goes on behind."""
         await self.results.drain()
-        if self._background:
-            await asyncio.wait(self._background, timeout=self.settings.drain_time)
+        await self._background.finish(self.settings.drain_time)
 
     def _advise_on(self, run: Run) -> Advice:
         if run.seat is None and run.cold:
@@ -395,18 +394,3 @@ class Runs:
 
     def _advise(self, deployment: str, elapsed: float) -> Advice:
         return advise(self.durations.recent(deployment), elapsed * 1000, self.crowding)
-
-    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that nobody waits for; its failure is logged."""
-        task = asyncio.create_task(_logged(work))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except (SlipwayError, ReplyError) as error:
-        logger.warning("Background work failed: %s", error)
-    except Exception:
-        logger.exception("Background work failed")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.answers import CALLERS_OWN, read_outcome
+from gateway.background import Background
 from gateway.budget import Budget, Shares
 from gateway.checks import check_envelope
 from gateway.endpoints import Endpoints
@@ -104,6 +105,28 @@ def test_what_was_accepted_waits_for_room_and_takes_it_in_order() -> None:
         await asyncio.wait_for(accepted[0].wait_for(1000), 1)
 
     asyncio.run(scenario())
+
+
+def test_what_fails_in_the_background_is_logged_and_the_rest_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    done: list[str] = []
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def succeed() -> None:
+        await asyncio.sleep(0)
+        done.append("work")
+
+    async def scenario() -> None:
+        background = Background()
+        background.start(fail())
+        background.start(succeed())
+        await background.finish(10)
+        await background.finish(10)
+
+    asyncio.run(scenario())
+    assert done == ["work"]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_gate_lets_through_when_it_opens_and_after_its_limit() -> None:
