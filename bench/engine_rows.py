@@ -16,6 +16,7 @@ from controlplane.projects.models import Workflow
 from deployments.models import Deployment, LogHead, Replica, Revision, RevisionKind, RevisionState, StatusChange
 from deployments.reconcile.replicas import replica_name, spec_of
 from deployments.reconcile.steps import AT_REST_SECONDS
+from deployments.routing import publish_route
 from deployments.states import ReplicaStatus, Status
 from tests.deployments.builders import deploy, make_owner, make_workflow
 
@@ -58,7 +59,7 @@ def forget_all(cloud: Any) -> None:
 
 
 def at_rest(owner: User, count: int, flavour: str, cloud: Any) -> None:
-    """Write deployments that have run for an hour on one replica each, known to the cloud; their next looks are spread over an hour."""
+    """Write deployments that have run for an hour on one replica each, known to the cloud and routed; their next looks are spread over an hour."""
     workflow = make_workflow(owner)
     then = clock.now() - timedelta(hours=1)
     elastic = {"min_replicas": 0, "idle_seconds": 7200} if flavour == "SERVERLESS" else {}
@@ -70,6 +71,8 @@ def at_rest(owner: User, count: int, flavour: str, cloud: Any) -> None:
     Replica.objects.bulk_create(replicas)
     specs = [spec_of(one) for one in replicas]
     cloud.adopt(specs)
+    for one in made:
+        publish_route(one.pk)
 
 
 def resting(owner: User, workflow: Workflow, flavour: str, then: Any, **elastic: int) -> Deployment:
