@@ -65,12 +65,12 @@ def renew(lease: Lease) -> None:
 
 def read_leased(pk: UUID, token: UUID) -> Deployment:
     """Return the row with what the steps need of its relations."""
-    # Documents of workflows are large, and most looks have no use for them.
-    rows = Deployment.objects.select_related("workflow__project", "wanted_version").defer("wanted_version__data")
-    found: Deployment | None = rows.filter(pk=pk, lease_token=token).first()
-    if found is None:
+    # Documents of workflows are large, and most looks have no use for them. Not `first`, which sorts one row.
+    rows = Deployment.objects.select_related("workflow", "wanted_version").defer("wanted_version__data")
+    found: list[Deployment] = list(rows.filter(pk=pk, lease_token=token))
+    if not found:
         raise StaleLease(pk)
-    return found
+    return found[0]
 
 
 def extend(lease: Lease) -> None:
