@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from types import SimpleNamespace
 
 import pytest
+from celery.signals import worker_ready
 from django.db import connection, connections
 
 from controlplane.celery import app
@@ -32,6 +34,14 @@ def pass_a_task(fixup: KeepingWorkerFixup) -> int:
 
 def test_the_application_has_this_fixup() -> None:
     assert [type(one.worker_fixup) for one in vars(app)["_fixups"]] == [KeepingWorkerFixup]
+
+
+def test_what_the_imports_made_is_left_out_of_collections_once_a_worker_is_ready() -> None:
+    worker_ready.send(sender=None)
+    try:
+        assert gc.get_freeze_count() > 100_000
+    finally:
+        gc.unfreeze()
 
 
 def test_a_connection_outlives_a_task(fixup: KeepingWorkerFixup) -> None:
