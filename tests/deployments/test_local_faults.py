@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
+import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +17,10 @@ import pytest
 from controlplane.common.errors import NotFound, Unavailable
 from deployments.providers.base import Phase, ReplicaSpec, ReplicaState
 from deployments.providers.local import replica as module
-from deployments.providers.local.bundle_cache import BadBundle
+from deployments.providers.local.bundle_cache import BadBundle, BundleCache
 from deployments.providers.local.client import parse_state
+from deployments.providers.local.fleet import Fleet
+from deployments.providers.local.logfile import LogWriter
 from deployments.providers.local.replica import Replica
 
 SPEC = ReplicaSpec(name="d1-g1", bundle="0" * 64, vcpu=1, ram_mb=1024, deployment="d1", generation=1, region="FRANCE")
@@ -113,3 +117,32 @@ def test_the_life_of_a_replica_that_failed_ends_without_an_error_of_its_own(tmp_
 
     assert (state.phase, state.passing) == (Phase.FAILED, True)
     assert asdict(state)["detail"].startswith("This machine could not start it: ValueError")
+
+
+def test_one_replica_that_cannot_begin_keeps_an_agent_from_none_of_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = SimpleNamespace(run=tmp_path / "r", logs=tmp_path / "logs", replicas=tmp_path / "replicas", bundles=tmp_path / "bundles")
+    for made in (folders.run, folders.logs, folders.replicas, folders.bundles):
+        made.mkdir()
+    for name in ("d1-g1", "d2-g1"):
+        (folders.replicas / f"{name}.json").write_text(json.dumps({"spec": {**asdict(SPEC), "name": name}}))
+    host: Any = SimpleNamespace(
+        folders=folders,
+        origin="http://127.0.0.1:8000",
+        bundles=BundleCache(folders.bundles, lambda digest: io.BytesIO(), limit=1),
+        limiter=SimpleNamespace(clear=lambda: None),
+        sandbox=SimpleNamespace(own_user=False),
+    )
+
+    def open_log(folder: Path, name: str) -> LogWriter:
+        if name == "d1-g1":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return LogWriter(folder, name)
+
+    monkeypatch.setattr(module, "LogWriter", open_log)
+    monkeypatch.setattr(Replica, "start", lambda self: self.log.close())
+    fleet = Fleet(host)
+
+    fleet.resume()
+
+    assert list(fleet.replicas) == ["d2-g1"]
+    assert (folders.replicas / "d1-g1.json").exists()

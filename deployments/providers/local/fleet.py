@@ -53,6 +53,8 @@ class Fleet:
                 self.begin(ReplicaSpec(**kept["spec"]))
             except (ValueError, TypeError, KeyError) as error:
                 logger.warning("%s is no specification (%s): left alone", path, error)
+            except OSError as error:
+                logger.warning("%s cannot begin, whoever wants it asks again: %s", path, error)
         self.host.bundles.prune()
         logfile.prune(self.host.folders.logs, keep=self.replicas)
 
