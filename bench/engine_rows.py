@@ -59,7 +59,7 @@ def forget_all(cloud: Any) -> None:
 
 
 def at_rest(owner: User, count: int, flavour: str, cloud: Any) -> None:
-    """Write deployments that have run for an hour on one replica each, known to the cloud and routed; their next looks are spread over an hour."""
+    """Write deployments that have run for an hour on one replica each, known to the cloud and routed; their next looks are spread evenly."""
     workflow = make_workflow(owner)
     then = clock.now() - timedelta(hours=1)
     elastic = {"min_replicas": 0, "idle_seconds": 7200} if flavour == "SERVERLESS" else {}
