@@ -28,6 +28,7 @@ from deployments.bundles.environment import Environment, runtime_environment
 from deployments.bundles.layer import WORKFLOW, Source, write_layer
 from deployments.bundles.oci import push_bundle
 from deployments.bundles.packages import LOCK, packaged_files, tidy
+from deployments.bundles.patience import ticking_through
 from deployments.bundles.registry import Registry, RegistryDown, RegistryError
 from deployments.bundles.requirements import Wanted, to_install, wanted_by_plugins
 from deployments.bundles.resolve import Installer, workshop
@@ -39,7 +40,7 @@ from deployments.states import DesiredState, Status
 logger = logging.getLogger(__name__)
 
 # Raise it when the same input gives another bundle than before.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +166,7 @@ def build(version: WorkflowVersion, log: BuildLog) -> Built:
         environment = runtime_environment()
         base, base_note = pick_base(version, environment, log.note)
         taken = take_algorithms(version, log.note)
-        sources = [Source(archive), *(Source(stack.enter_context(open_package(one, stack)), one.name) for one in taken)]
+        sources = [Source(archive), *(Source(stack.enter_context(open_package(one, stack, log.tick)), one.name) for one in taken)]
         wanted = missing_packages(sources, base, environment, log.note)
         workflow = named_workflow(archive, version)
         installer = (
@@ -183,19 +184,19 @@ def build(version: WorkflowVersion, log: BuildLog) -> Built:
             added = installed_files(installer, lock, wanted) if installer and lock else {}
             layer = stack.enter_context(tempfile.SpooledTemporaryFile(SPOOL_BYTES))
             digest, size = write_layer(sources, layer, workflow, added=added, tick=log.tick)
-            store(layer, digest, size, log.note)
+            store(layer, digest, size, log)
     return Built(digest, size, name, base, base_note, lock, taken, push_image(digest, base, log))
 
 
-def store(layer: IO[bytes], digest: str, size: int, note: Callable[..., None]) -> None:
+def store(layer: IO[bytes], digest: str, size: int, log: BuildLog) -> None:
     """Put the tar into the object store unless it is there."""
-    note(f"Bundle {digest[:12]}: {size} bytes")
+    log.note(f"Bundle {digest[:12]}: {size} bytes")
     if object_store().exists(bundle_key(digest)):
-        note("The object store has this bundle already")
+        log.note("The object store has this bundle already")
         return
     layer.seek(0)
-    object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar")
-    note("Stored")
+    ticking_through(lambda: object_store().put_file(bundle_key(digest), layer, content_type="application/x-tar"), log.tick)
+    log.note("Stored")
 
 
 def push_image(digest: str, base: Base, log: BuildLog) -> str:

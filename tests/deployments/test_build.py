@@ -7,18 +7,19 @@ import tarfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from controlplane.accounts.models import User
 from controlplane.common.errors import Unavailable
-from controlplane.common.objectstore import object_store
+from controlplane.common.objectstore import ObjectStore, object_store
 from controlplane.projects.models import WorkflowVersion
 from deployments.bundles import build, build_log, environment
 from deployments.bundles.bases import read_bases
 from deployments.bundles.build import build_bundle, build_for_waiting, built_bundle, bundle_key
-from deployments.bundles.build_log import BUILD_LEASE, begin_build, show_build_log
+from deployments.bundles.build_log import BUILD_LEASE, BuildLog, begin_build, show_build_log
 from deployments.bundles.layer import write_layer
 from deployments.bundles.registry import Registry
 from deployments.bundles.resolve import Installer
@@ -325,3 +326,25 @@ def test_with_a_registry_the_bundle_becomes_an_image_once_it_answers(
         client.close()
 
     assert bundle.log[-1][2] == f"Image {bundle.image}"
+
+
+def test_a_builder_keeps_its_turn_while_the_object_store_takes_its_time(owner: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticked, storing = Event(), Event()
+    put, tick = ObjectStore.put_file, BuildLog.tick
+
+    def put_slowly(self: ObjectStore, key: str, *arguments: Any, **options: Any) -> None:
+        if key.startswith("bundles/"):
+            storing.set()
+            assert ticked.wait(20)
+        put(self, key, *arguments, **options)
+
+    def note_tick(self: BuildLog) -> None:
+        if storing.is_set():
+            ticked.set()
+        tick(self)
+
+    version = push(make_workflow(owner))
+    monkeypatch.setattr(ObjectStore, "put_file", put_slowly)
+    monkeypatch.setattr(BuildLog, "tick", note_tick)
+
+    assert build_bundle(version).digest
