@@ -27,7 +27,7 @@ lint: .venv/test.done ## ruff, mypy, import contracts, templates, migrations
 bench: .venv/test.done runtime/.venv/done .venvs/ikomia/done .venvs/pictures/done .venvs/bench/done ## measure against the goals; prints figures and ratios
 	@.venv/bin/python -m bench
 
-chaos: .venv/test.done runtime/.venv/done ## 500 seeds of faults on the deployment engine (CHAOS_SEEDS, CHAOS_FIRST), about an hour
+chaos: .venv/test.done runtime/.venv/done ## 500 seeds of faults on the deployment engine (CHAOS_SEEDS, CHAOS_FIRST), about half an hour
 	@.venv/bin/python -m tests.chaos
 
 locks: ## resolve requirements/*.in again (needs uv)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -30,7 +31,7 @@ from deployments.bundles.build import build_for_waiting
 from deployments.leases import LEASE
 from deployments.models import Deployment
 from deployments.reconcile.demand import WAKE, follow_demand
-from deployments.reconcile.loop import reconcile, take_due
+from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
 from deployments.reconcile.sweep import sweep_providers
 from deployments.routing import repair_routes
@@ -62,6 +63,7 @@ WILD = Temper(
     preempt=0.1,
     throttle=0.06,
     hang=0.03,
+    stubborn=0.03,
 )
 CALM = Temper(boot=(1.0, 5.0), end=(0.5, 5.0))
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -151,16 +153,17 @@ class World:
 
     def work(self) -> None:
         """What beat hands out, and the hints, in any order."""
-        due: list[UUID] = []
-        self.act("beat", lambda: due.extend(take_due()))
-        due += self.wakeups
+        until = self.now + HANDED_OUT
+        due: list[tuple[UUID, datetime | None]] = []
+        self.act("beat", lambda: due.extend((pk, until) for pk in take_due(until)))
+        due += [(pk, None) for pk in self.wakeups]
         self.wakeups.clear()
         self.rng.shuffle(due)
-        for pk in due:
-            self.act(f"reconcile {pk}", lambda pk=pk: reconcile(pk))  # type: ignore[misc]
+        for pk, handed_out in due:
+            self.act(f"reconcile {pk}", partial(follow_hint, pk, handed_out=handed_out))
         builds, self.builds = self.builds, []
         for version_id in builds:
-            self.act(f"build {version_id}", lambda pk=version_id: build_for_waiting(pk))  # type: ignore[misc]
+            self.act(f"build {version_id}", partial(build_for_waiting, version_id))
 
     def beat(self) -> None:
         """The periodic tasks, each when its time has come."""

@@ -40,6 +40,7 @@ class Temper:
     preempt: float = 0.0
     throttle: float = 0.0
     hang: float = 0.0
+    stubborn: float = 0.0
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Machine:
     errored: bool = False
     preempted_at: datetime | None = None
     gone_at: datetime | None = None
+    stubborn_for: timedelta = timedelta(0)
+    asked_to_end_at: datetime | None = None
 
     def billed(self, now: datetime) -> float:
         """Seconds that the cloud charges up to now: from ready to gone, nothing for a machine that never was ready."""
@@ -110,7 +113,8 @@ class FakeCloud:
         now = clock.now()
         if found is None or self.forgotten(found) or (found.ended_at is not None and found.ended_at <= now):
             return
-        if self.chance(self.temper.refuse_end):
+        found.asked_to_end_at = found.asked_to_end_at or now
+        if self.chance(self.temper.refuse_end) or now < found.asked_to_end_at + found.stubborn_for:
             raise ProviderUnavailable("The machine cannot be ended now.")
         if found.gone_at is None:
             found.gone_at = now + self.seconds(self.temper.end)
@@ -136,6 +140,7 @@ class FakeCloud:
             ready_at=ready,
             errored=self.chance(self.temper.errored),
             preempted_at=preempted,
+            stubborn_for=timedelta(minutes=13) if self.chance(self.temper.stubborn) else timedelta(0),
         )
 
     def state(self, one: Machine) -> ReplicaState:
