@@ -32,6 +32,8 @@ from deployments.errors import BuildDelayed, BuildFailed
 PREFIX = "build-"
 LOCK_NAME = ".building"
 NO_INDEX = "none"
+# The one that the installer asks by itself; in a file of settings a word is clearer than an empty line.
+PUBLIC_INDEX = "public"
 # A worker that has just made its folder may not have its lock yet.
 NEW_SECONDS = 60
 MEASURE_SECONDS = 5.0
@@ -147,7 +149,7 @@ def said(note: Callable[..., None], line: str) -> None:
 def index_variables() -> dict[str, str]:
     """Return the variables that say where packages come from; without settings the installer's own default counts. They may hold credentials."""
     found = {"UV_FIND_LINKS": settings.PACKAGE_FOLDER} if settings.PACKAGE_FOLDER else {}
-    if settings.PACKAGE_INDEX_URL not in ("", NO_INDEX):
+    if settings.PACKAGE_INDEX_URL not in ("", PUBLIC_INDEX, NO_INDEX):
         found["UV_DEFAULT_INDEX"] = settings.PACKAGE_INDEX_URL
     return found
 

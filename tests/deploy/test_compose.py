@@ -129,7 +129,7 @@ def test_how_bundles_are_built_is_given_to_those_who_build_them(tmp_path, servic
         assert "hush" not in str(changed[name]), name
     usual = services["builder"]["environment"]
     assert {name: str(usual[name]) for name in given} == {
-        "PACKAGE_INDEX_URL": "https://pypi.org/simple",
+        "PACKAGE_INDEX_URL": "public",
         "PACKAGE_FOLDER": "none",
         "REGISTRY_URL": "none",
         "BUILD_TIMEOUT": "900",

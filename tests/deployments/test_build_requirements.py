@@ -341,6 +341,18 @@ def test_what_the_installer_says_of_a_full_disk_is_no_fault_of_a_package(
     assert delay.value.reason.code == "NO_BUILD_FOLDER"
 
 
+@pytest.mark.parametrize("said", ["", "public"])
+def test_the_public_index_is_the_one_that_the_installer_asks_by_itself(
+    installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings, said: str
+) -> None:
+    pretend(tmp_path, monkeypatch, 'echo "$@"; env')
+    settings.PACKAGE_INDEX_URL, settings.PACKAGE_FOLDER = said, ""
+
+    _, lines = installer.run([])
+
+    assert not [line for line in lines if line.startswith("UV_DEFAULT_INDEX") or "--no-index" in line]
+
+
 def test_credentials_of_the_index_are_on_no_command_line(
     installer: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings
 ) -> None:
