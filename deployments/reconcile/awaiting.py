@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from uuid import UUID
 
 from controlplane.common import clock
 from controlplane.projects.models import WorkflowVersion
@@ -54,10 +53,5 @@ def await_build(lease: Lease, version: WorkflowVersion) -> Wait | None:
         return Wait(max((row.build_expires_at - now).total_seconds(), 0.1))
     if row is not None and row.failed_since(deployment.status_since):
         return settle_failure(lease, Reason(row.reason_code, row.reason_detail))
-    lease.afterwards.append(partial(ask_builders, version.pk))
+    lease.afterwards.append(partial(wakeups.send_build, version.pk))
     return Wait(ASK_AGAIN_SECONDS)
-
-
-def ask_builders(version_id: UUID) -> None:
-    """Send the hint; tests put builders of their own in its place."""
-    wakeups.send_build(version_id)

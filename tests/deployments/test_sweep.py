@@ -215,6 +215,21 @@ class TestDemand:
 
         assert (sleepy.status, cloud.names()) == ("RUNNING", [f"d{sleepy.pk.hex}-r2-1"])
 
+    def test_after_a_calm_while_as_many_stay_as_were_needed_at_most_in_it(
+        self, sleepy: Deployment, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+    ) -> None:
+        report(sleepy, moving_clock, 6)
+        follow_demand()
+        settle(sleepy)
+        for in_flight in (4, 1):
+            moving_clock.advance(70)
+            report(sleepy, moving_clock, in_flight)
+            follow_demand()
+
+        settle(sleepy)
+
+        assert len(serving(sleepy)) == 2
+
     def test_fewer_calls_take_replicas_away_only_after_a_calm_while(
         self, sleepy: Deployment, cloud: FakeProvider, settle: Settle, moving_clock: Clock
     ) -> None:
