@@ -1,9 +1,16 @@
 """Billing as a Django app."""
 
 from django.apps import AppConfig
+from django.db.models.signals import post_migrate
 
 
 class BillingConfig(AppConfig):
-    """Prices in whole micro-credits; holds no tables yet."""
+    """Plans, wallets, the ledger, metering, Stripe."""
 
     name = "billing"
+
+    def ready(self) -> None:
+        """Have the plans that an installation begins with."""
+        from billing.plans import create_missing_plans
+
+        post_migrate.connect(create_missing_plans, sender=self, dispatch_uid="billing.plans")

@@ -61,3 +61,10 @@ def cost_of_instance(price: Price, *, seconds: int) -> int:
     if seconds < 0:
         raise ValueError(f"An instance cannot be up for {seconds} s.")
     return price.micro_credits * seconds if price.unit is Unit.SECOND else 0
+
+
+def credits_text(micro_credits: int) -> str:
+    """Return micro-credits as people read credits: exact, without zeros that say nothing ("1,234.5", "0.00477")."""
+    sign = "-" if micro_credits < 0 else ""
+    whole, rest = divmod(abs(micro_credits), MICRO_PER_CREDIT)
+    return f"{sign}{whole:,}" + (f".{rest:06d}".rstrip("0") if rest else "")

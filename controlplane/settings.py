@@ -87,6 +87,11 @@ LOG_LINES_A_MINUTE = env.int("LOG_LINES_A_MINUTE", default=30_000)
 LOG_MEGABYTES_A_MINUTE = env.int("LOG_MEGABYTES_A_MINUTE", default=8)
 LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 
+# Plans (docs/billing.md): those that new workspaces get ("" = none, so that one has to be chosen), and what the end of the credits does to instances.
+PERSONAL_PLAN = env("PERSONAL_PLAN", default="free")
+ORGANIZATION_PLAN = "" if (given := env("ORGANIZATION_PLAN", default="none")) == "none" else given
+CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
+
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
 # Building (docs/bundles.md). Sizes are bytes, times seconds.
 BUILD_FOLDER = env("BUILD_FOLDER", default=str(DATA_DIR / "build"))

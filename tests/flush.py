@@ -1,7 +1,7 @@
 """Emptying the database after a test whose commits are real: only the tables that have rows, and without asking anew what Django asks at each flush.
 
 Django truncates all tables (half a second for 85 of them, with the partitions of the log) and makes content types and permissions again. Here
-tables with rows lose them, with triggers and foreign keys asleep, as a superuser may; content types and permissions stay.
+tables with rows lose them, with triggers and foreign keys asleep, as a superuser may; content types, permissions and the plans that an installation begins with stay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 from django.db import connections
 from django.test import TransactionTestCase
 
-KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+KEPT = {"django_migrations", "django_content_type", "auth_permission", "billing_plan"}
 TABLES = """
 SELECT quote_ident(relname) FROM pg_class
 WHERE relkind IN ('r', 'p') AND NOT relispartition AND relnamespace = 'public'::regnamespace AND relname != ALL(%s)

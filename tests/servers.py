@@ -79,6 +79,8 @@ def settings_of_worker(settings: dict[str, str], worker: str) -> dict[str, str]:
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> Generator[None]:
     """Start, or join, before pytest-django loads the settings (a wrapper's first part runs before every plain implementation)."""
     global servers
+    # Tests of other rooms neither pay nor count: billing's own choose their plans.
+    os.environ.update({"PERSONAL_PLAN": "internal", "ORGANIZATION_PLAN": "internal"})
     if worker := os.environ.get("PYTEST_XDIST_WORKER"):
         os.environ.update(settings_of_worker(dict(os.environ), worker))
     elif "DATABASE_URL" not in os.environ and not set(args) & set(IDLE_OPTIONS):

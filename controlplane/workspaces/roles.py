@@ -43,6 +43,8 @@ class Permission(StrEnum):
     WEBHOOK_READ = "webhook.read"
     WEBHOOK_MANAGE = "webhook.manage"
     AUDIT_READ = "audit.read"
+    BILLING_READ = "billing.read"
+    BILLING_MANAGE = "billing.manage"
 
     @property
     def scope(self) -> Scope:
@@ -87,6 +89,8 @@ DEPLOYMENTS = frozenset({Permission.DEPLOYMENT_CREATE, Permission.DEPLOYMENT_EDI
 ALGORITHMS = frozenset({Permission.ALGORITHM_CREATE, Permission.ALGORITHM_EDIT, Permission.ALGORITHM_DELETE, Permission.ALGORITHM_PUBLISH})
 WEBHOOKS = frozenset({Permission.WEBHOOK_READ, Permission.WEBHOOK_MANAGE})
 MEMBERS = frozenset({Permission.MEMBER_MANAGE})
+BILLING = frozenset({Permission.BILLING_READ})
+PAYING = frozenset({Permission.BILLING_MANAGE})
 ORGANIZATION = frozenset({Permission.ORGANIZATION_EDIT, Permission.ORGANIZATION_DELETE, Permission.AUDIT_READ})
 DEPLOYING = WORKFLOWS | DEPLOYMENTS | {Permission.ALGORITHM_CREATE, Permission.ALGORITHM_EDIT}
 # Reading that takes a token for administration: addresses of receivers often hold a secret of theirs.
@@ -102,16 +106,18 @@ ROWS: tuple[tuple[str, frozenset[Permission]], ...] = (
     ("Create, change and delete deployments", DEPLOYMENTS),
     ("Add, change, delete and publish algorithms", ALGORITHMS),
     ("Read, add, change and delete webhooks of projects", WEBHOOKS),
+    ("See balance, charges, quotas and spend caps", BILLING),
     ("Manage members", MEMBERS),
+    ("Change the plan, pay, and set spend caps", PAYING),
     ("Change and delete the organization, read its audit log", ORGANIZATION),
 )
-MANAGING = PROJECTS | NAMESPACES | WORKFLOWS | DEPLOYMENTS | ALGORITHMS | WEBHOOKS
+MANAGING = PROJECTS | NAMESPACES | WORKFLOWS | DEPLOYMENTS | ALGORITHMS | WEBHOOKS | BILLING
 
 ROLE_TABLE: dict[Role, frozenset[Permission]] = {
     Role.PARTNER: frozenset(),
     Role.MEMBER: VIEWING | USING,
     Role.MANAGER: VIEWING | USING | MANAGING,
-    Role.OWNER: VIEWING | USING | MANAGING | MEMBERS | ORGANIZATION,
+    Role.OWNER: VIEWING | USING | MANAGING | MEMBERS | PAYING | ORGANIZATION,
 }
 
 # What anyone with an account may do with something public.

@@ -1,0 +1,93 @@
+"""Which plan a workspace is on, and the credits that its periods bring."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from billing.grants import grant_credits
+from billing.models import GrantSource, Plan, PlanInterval, Subscription, SubscriptionStatus, Unit, Wallet
+from billing.models.ledger import FOR_EVER
+from billing.periods import months_after, period_at, whole_minute
+from billing.wallets import lock_wallets
+from controlplane.common import clock
+
+MONTHS = {PlanInterval.MONTH: 1, PlanInterval.YEAR: 12}
+
+
+def live_subscription(wallet_id: UUID) -> Subscription | None:
+    """Return the subscription that a wallet has now, with its plan; None for an organization that has not chosen one."""
+    rows = Subscription.objects.filter(wallet=wallet_id).exclude(status=SubscriptionStatus.ENDED)
+    return rows.select_related("plan").first()
+
+
+def plan_of(wallet_id: UUID) -> Plan | None:
+    """Return the plan that a wallet is on."""
+    found = live_subscription(wallet_id)
+    return found.plan if found else None
+
+
+def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = None) -> Subscription:
+    """Put a wallet on a plan, in the place of the one that it has; without Stripe its first period begins now, with its credits.
+
+    What was granted before stays valid. The present plan again changes nothing.
+    """
+    with transaction.atomic():
+        lock_wallets([wallet.pk])
+        now = clock.now()
+        present = live_subscription(wallet.pk)
+        if present is not None and (present.plan_id, present.stripe_id) == (plan.pk, stripe_id):
+            return present
+        if present is not None:
+            end_subscription(present)
+        made = Subscription.objects.create(wallet=wallet, plan=plan, anchor=whole_minute(now), stripe_id=stripe_id)
+        if stripe_id is None:
+            grant_period(made, now)
+    return made
+
+
+def end_subscription(subscription: Subscription) -> None:
+    """End a subscription: no more credits come from it. Call it under the wallet's lock."""
+    Subscription.objects.filter(pk=subscription.pk).update(status=SubscriptionStatus.ENDED, ended_at=clock.now(), updated_at=clock.now())
+
+
+def grant_period(subscription: Subscription, moment: datetime) -> None:
+    """Grant the credits of the period that a moment is in, once: of a subscription that Stripe does not know."""
+    plan = subscription.plan
+    if plan.interval == PlanInterval.ONCE:
+        start, end = subscription.anchor, FOR_EVER
+    else:
+        start, end = period_at(subscription.anchor, MONTHS[PlanInterval(plan.interval)], moment)
+    grant_plan(subscription, key=f"sub:{subscription.pk}:{int(start.timestamp())}", start=start)
+    Subscription.objects.filter(pk=subscription.pk).update(granted_until=end, current_period_end=end)
+
+
+def grant_plan(subscription: Subscription, *, key: str, start: datetime) -> None:
+    """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing."""
+    plan = subscription.plan
+    ends = months_after(start, plan.validity_months) if plan.validity_months else FOR_EVER
+    told: dict[str, Any] = {"source": GrantSource.PLAN, "starts_at": start, "expires_at": ends, "plan_code": plan.code}
+    if plan.credits:
+        grant_credits(
+            wallet_id=subscription.wallet_id, amount=plan.credits, key=key, reason=f"{plan.name}, period of {start:%Y-%m-%d}", **told
+        )
+    if plan.hits:
+        grant_credits(
+            wallet_id=subscription.wallet_id, amount=plan.hits, key=f"{key}:hits", unit=Unit.HIT, reason=f"{plan.name}, free runs", **told
+        )
+
+
+def renew_due() -> int:
+    """Begin the next period of every subscription without Stripe whose period is over; return how many."""
+    now = clock.now()
+    rows = Subscription.objects.filter(stripe_id=None, granted_until__lte=now).exclude(status=SubscriptionStatus.ENDED)
+    found = list(rows.select_related("plan"))
+    for one in found:
+        with transaction.atomic():
+            lock_wallets([one.wallet_id])
+            if rows.filter(pk=one.pk).exists():
+                grant_period(one, now)
+    return len(found)
