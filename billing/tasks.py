@@ -1,0 +1,24 @@
+"""Tasks: look at what changes by itself, and send what people are told."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.db import InterfaceError, OperationalError
+
+from billing.caps import review_months
+from billing.funding import review_times
+from billing.subscriptions import renew_due
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="billing.review_times")
+def review_times_task() -> None:
+    """Each minute: begin periods, let grants begin and end, end times of grace, open the caps of a former month. Each may be late or doubled."""
+    for look in (renew_due, review_times, review_months):
+        try:
+            look()
+        except (InterfaceError, OperationalError) as error:
+            logger.warning("%s waits for the next look: %s", look.__name__, error)
