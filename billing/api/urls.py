@@ -1,0 +1,5 @@
+"""Paths of billing under /v1/."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
