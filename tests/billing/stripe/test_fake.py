@@ -265,3 +265,14 @@ def test_unknown_things_keys_parameters_and_addresses_are_refused(fake: FakeStri
         StripeClient("sk_test_other", base_addresses={"api": fake.url}).v1.customers.list()
     assert SECRET_KEY not in str(denied.value)
     assert not fake.account.all("customer")
+
+
+def test_the_portal_cancels_by_a_moment_without_the_flag(fake: FakeStripe, sdk: StripeClient) -> None:
+    made = subscribe(fake, sdk, make_customer(sdk), make_price(sdk))
+    fake.cancel_in_portal(made.id)
+    leaving = sdk.v1.subscriptions.retrieve(made.id)
+    assert (leaving.cancel_at_period_end, leaving.cancel_at) == (False, period_of(made)[1])
+    assert sdk.v1.subscriptions.update(made.id, {"cancel_at": ""}).cancel_at is None
+    fake.cancel_in_portal(made.id)
+    fake.advance(days=40)
+    assert sdk.v1.subscriptions.retrieve(made.id).status == "canceled"

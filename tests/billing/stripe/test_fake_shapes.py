@@ -101,6 +101,7 @@ PARAMS = {
     "update_subscription": params.SubscriptionUpdateParams,
     "cancel_subscription": params.SubscriptionCancelParams,
     "list_invoices": params.InvoiceListParams,
+    "list_lines": params.InvoiceLineItemListParams,
     "list_events": params.EventListParams,
 }
 

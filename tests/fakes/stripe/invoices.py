@@ -183,6 +183,11 @@ def retrieve_invoice(account: Account, form: Form, name: str) -> Json:
     return account.get("invoice", name)
 
 
+def list_lines(account: Account, form: Form, name: str) -> Json:
+    """GET /v1/invoices/{id}/lines."""
+    return page(f"/v1/invoices/{name}/lines", account.get("invoice", name)["lines"]["data"], form)
+
+
 def list_invoices(account: Account, form: Form) -> Json:
     """GET /v1/invoices, of a customer, a subscription, a status, a time."""
     since = int(form.get("created", {}).get("gte", 0))

@@ -10,6 +10,7 @@ from tests.fakes.stripe.forms import Form
 from tests.fakes.stripe.refusals import invalid
 
 MOST = 100
+DEEPEST_EXPANSION = 4
 
 
 def page(url: str, found: list[Json], form: Form) -> Json:
@@ -43,6 +44,8 @@ def expanded(account: Account, thing: Json, form: Form) -> Json:
     """Return a copy with what `expand` names; `data.x` is x of each thing of a list."""
     made = copy.deepcopy(thing)
     for path in form.get("expand", []):
+        if path.count(".") >= DEEPEST_EXPANSION:
+            raise invalid("You cannot expand more than 4 levels of a property.", param="expand")
         expand(account, made, path.split("."), path)
     return made
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from tests.fakes.stripe import checkout
+from tests.fakes.stripe import checkout, subscriptions
 from tests.fakes.stripe.account import Account, Json
 from tests.fakes.stripe.faults import Faults
 from tests.fakes.stripe.forms import Form, read_form
@@ -79,6 +79,11 @@ class FakeStripe:
         assert url.startswith(f"{self.url}/pay/"), url
         with self.account.lock:
             return checkout.pay(self.account, url.rpartition("/")[2])
+
+    def cancel_in_portal(self, subscription: str) -> None:
+        """Cancel a subscription as its customer does in the portal."""
+        with self.account.lock:
+            subscriptions.leave_in_portal(self.account, subscription)
 
     def let_card_fail(self, customer: str, failing: bool = True) -> None:
         """Let a customer's card pay no more, or again."""

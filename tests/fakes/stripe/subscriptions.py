@@ -75,7 +75,7 @@ def renew(account: Account, subscription: Json, expected: int) -> None:
     item = subscription["items"]["data"][0]
     if subscription["status"] not in LIVE or item["current_period_end"] != expected:
         return
-    if subscription["cancel_at_period_end"]:
+    if subscription["cancel_at"] is not None and subscription["cancel_at"] <= expected:
         end(account, subscription)
         return
     recurring = item["price"]["recurring"]
@@ -127,21 +127,41 @@ def update_subscription(account: Account, form: Form, name: str) -> Json:
         if change.new_end:
             account.schedule(change.new_end, partial(renew, account, found, change.new_end))
     found["metadata"].update(form.get("metadata") or {})
+    if "cancel_at_period_end" in form and "cancel_at" in form:
+        raise invalid("You may only specify one of these parameters: cancel_at, cancel_at_period_end.", param="cancel_at")
     if "cancel_at_period_end" in form:
-        leave(account, found, flag(form, "cancel_at_period_end"))
+        leave(account, found, flag(form, "cancel_at_period_end"), flagged=True)
+    if "cancel_at" in form:
+        leave_at(account, found, form["cancel_at"])
     emit(account, "customer.subscription.updated", found)
     return found
 
 
-def leave(account: Account, subscription: Json, leaving: bool) -> None:
-    """End a subscription with its period, or not."""
+def leave(account: Account, subscription: Json, leaving: bool, *, flagged: bool) -> None:
+    """End a subscription with its period, or not. The portal does so by `cancel_at` alone, without the flag."""
     ends = subscription["items"]["data"][0]["current_period_end"]
     subscription |= {
-        "cancel_at_period_end": leaving,
+        "cancel_at_period_end": leaving and flagged,
         "cancel_at": ends if leaving else None,
         "canceled_at": account.now if leaving else None,
     }
     subscription["cancellation_details"]["reason"] = "cancellation_requested" if leaving else None
+
+
+def leave_at(account: Account, subscription: Json, moment: str) -> None:
+    """Follow `cancel_at`: the end of the period, or nothing to stay."""
+    if subscription["cancel_at_period_end"]:
+        raise invalid("The subscription is to end with its period: set cancel_at_period_end.", param="cancel_at")
+    if moment not in ("", str(subscription["items"]["data"][0]["current_period_end"])):
+        raise invalid("This fake ends subscriptions with their periods only.", param="cancel_at")
+    leave(account, subscription, bool(moment), flagged=False)
+
+
+def leave_in_portal(account: Account, name: str) -> None:
+    """Cancel as a customer does in the portal: with the period."""
+    found = account.get("subscription", name)
+    leave(account, found, True, flagged=False)
+    emit(account, "customer.subscription.updated", found)
 
 
 def cancel_subscription(account: Account, form: Form, name: str) -> Json:
