@@ -91,6 +91,11 @@ LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 PERSONAL_PLAN = env("PERSONAL_PLAN", default="free")
 ORGANIZATION_PLAN = "" if (given := env("ORGANIZATION_PLAN", default="none")) == "none" else given
 CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
+# Payments (docs/stripe.md). Without a key the operator grants credits. Another address than Stripe's own is for tests.
+STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE = (
+    "" if (given := env(name, default="none")) == "none" else given
+    for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE")
+)
 
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))
 # Building (docs/bundles.md). Sizes are bytes, times seconds.
@@ -306,6 +311,8 @@ LOGGING = {
         "httpx": {"level": "WARNING"},
         # It writes headers and addresses of receivers, which hold secrets.
         "httpcore": {"level": "WARNING"},
+        # At DEBUG it writes what is sent and answered: names and addresses of customers.
+        "stripe": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
         "celery.app.trace": {"level": "WARNING"},

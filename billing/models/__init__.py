@@ -4,7 +4,7 @@ from billing.models.caps import CapPeriod, Notice, NoticeKind, SpendCap
 from billing.models.ledger import Account, DailySpend, EntryKind, Grant, GrantSource, HourlySpend, LedgerEntry, Posting, Unit
 from billing.models.metering import BilledDeployment, BilledSpan, Hold, MeteredResource
 from billing.models.plan import Plan, PlanInterval, Price
-from billing.models.stripe import Invoice, StripeEvent
+from billing.models.stripe import Invoice, StripeEvent, StripeSync
 from billing.models.subscription import Subscription, SubscriptionStatus
 from billing.models.wallet import Funding, FundingChange, Wallet
 
@@ -32,6 +32,7 @@ __all__ = [
     "Price",
     "SpendCap",
     "StripeEvent",
+    "StripeSync",
     "Subscription",
     "SubscriptionStatus",
     "Unit",

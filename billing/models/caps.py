@@ -47,6 +47,7 @@ class NoticeKind(models.TextChoices):
     SUSPENDED = "SUSPENDED"
     CAP = "CAP"
     PAYMENT_FAILED = "PAYMENT_FAILED"
+    DOUBLE_PAID = "DOUBLE_PAID"
 
 
 class Notice(BaseModel):

@@ -1,4 +1,4 @@
-"""What Stripe told: its events, each once, and its invoices."""
+"""What Stripe told: its events, each once, and its invoices; and how far a wallet follows it."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class StripeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} {self.type}"
+
+
+class StripeSync(models.Model):
+    """How a wallet follows Stripe. `asked` counts the questions that were begun, `applied` is the last one whose answer was applied: an answer that is
+    older is discarded. `declines` counts payments of plan changes that were refused: the next attempt is another request to Stripe.
+    """
+
+    wallet = models.OneToOneField(Wallet, on_delete=models.PROTECT, primary_key=True, related_name="stripe_sync")
+    asked = models.BigIntegerField(default=0, db_default=0)
+    applied = models.BigIntegerField(default=0, db_default=0)
+    declines = models.PositiveIntegerField(default=0, db_default=0)
+
+    class Meta:
+        verbose_name = "way of a wallet with Stripe"
+
+    def __str__(self) -> str:
+        return f"{self.wallet_id}: {self.applied} of {self.asked}"
 
 
 class Invoice(BaseModel):
