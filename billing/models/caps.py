@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 
 from billing.models.wallet import Wallet
+from billing.querysets import SpendCapQuerySet
 from controlplane.common.models import BaseModel
 
 
@@ -30,6 +31,8 @@ class SpendCap(BaseModel):
     told_for = models.DateField(null=True)
     reached_at = models.DateTimeField(null=True)
 
+    objects = SpendCapQuerySet.as_manager()
+
     class Meta:
         verbose_name = "spend cap"
         constraints = [
@@ -37,6 +40,14 @@ class SpendCap(BaseModel):
             models.CheckConstraint(condition=Q(amount__gt=0), name="cap_positive"),
             models.CheckConstraint(condition=Q(period__in=CapPeriod.values), name="cap_period_known"),
         ]
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def path(self) -> str:
+        """Return what the audit log calls it."""
+        return f"{self.period} {self.deployment_id or 'workspace'}"
 
 
 class NoticeKind(models.TextChoices):
@@ -51,7 +62,11 @@ class NoticeKind(models.TextChoices):
 
 
 class Notice(BaseModel):
-    """A mail that the people who pay get once (`key`): written in the transaction of what happened, mailed afterwards."""
+    """A mail that the people who pay get once (`key`): written in the transaction of what happened, mailed afterwards.
+
+    `mailed_to` are the ids of the people who have it already, `attempts` how often a mail server was asked, `next_try_at` when it is next (None:
+    at once). `mailed_at` says that nothing is left to do.
+    """
 
     wallet = models.ForeignKey(Wallet, on_delete=models.PROTECT, related_name="notices")
     kind = models.CharField(max_length=16, choices=NoticeKind)
@@ -60,6 +75,9 @@ class Notice(BaseModel):
     subject = models.CharField(max_length=200)
     detail = models.TextField()
     mailed_at = models.DateTimeField(null=True)
+    mailed_to = models.JSONField(default=list, db_default=Value([], models.JSONField()))
+    attempts = models.PositiveSmallIntegerField(default=0, db_default=0)
+    next_try_at = models.DateTimeField(null=True)
 
     class Meta:
         verbose_name = "notice"
