@@ -82,6 +82,7 @@ def resting(owner: User, workflow: Workflow, flavour: str, then: Any, **elastic:
         workflow_name=workflow.name,
         project_path=workflow.project.path,
         namespace_id=workflow.project.namespace_id,
+        workspace_id=workflow.project.workspace_id,
         created_by=owner,
         provider="AWS",
         region="FRANCE",

@@ -12,7 +12,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Coalesce
 
 from billing.charging import Charge, boundaries_between, charge
 from billing.checkpoints import checkpoint
@@ -172,14 +173,15 @@ def note_instance(
     `billable`: it was healthy once. `ending_at`: somebody asked for its end, or it failed. `cut_off`: it failed or got stuck, so nothing is
     charged beyond `ending_at`, nor at all if it was never healthy.
     """
-    rows = MeteredResource.objects.filter(pk=resource_id)
-    for name, moment in (("started_at", started_at), ("ending_at", ending_at), ("stopped_at", stopped_at)):
-        if moment is not None:
-            rows.filter(**{f"{name}__isnull": True}).update(**{name: moment})
+    told = {"started_at": started_at, "ending_at": ending_at, "stopped_at": stopped_at}
+    news: dict[str, Any] = {name: Coalesce(F(name), Value(moment)) for name, moment in told.items() if moment is not None}
     if billable:
-        rows.filter(cut_off=False).update(billable=True)
+        # What was given up before it was of use stays free, whoever sees it healthy afterwards.
+        news["billable"] = Case(When(cut_off=True, then=F("billable")), default=Value(value=True))
     if cut_off:
-        rows.update(cut_off=True)
+        news["cut_off"] = True
+    if news:
+        MeteredResource.objects.filter(pk=resource_id).update(**news)
 
 
 def forget_instance(resource_id: UUID) -> None:

@@ -16,6 +16,7 @@ NAMES = (
     "route_widened",
     "surplus_drained",
     "paused",
+    "suspended",
     "replica_deleted",
     "replica_confirmed_gone",
     "stuck_told",

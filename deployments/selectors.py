@@ -31,7 +31,8 @@ class RouteReason:
 class Route:
     """Where the runs of an endpoint go; ids are UUIDs as text, `updated` is milliseconds since 1970 of the deployment's last change.
 
-    `asleep`: nobody called for a while, so there is no replica; a run that is held for one wakes it.
+    `asleep`: nobody called for a while, so there is no replica; a run that is held for one wakes it. `stop`: why no run may be accepted, though it
+    could serve (NO_CREDITS, SPEND_CAP).
     """
 
     slug: str
@@ -45,6 +46,7 @@ class Route:
     tag: str
     replicas: tuple[RouteReplica, ...]
     asleep: bool
+    stop: RouteReason | None
     updated: int
 
 
@@ -75,6 +77,7 @@ def route_of(deployment: Deployment | None) -> Route | None:
         tag=version.tag if version else "",
         replicas=tuple(RouteReplica(replica.name, replica.address, replica.workers, replica.revision) for replica in serving),
         asleep=deployment.may_sleep and not serving and deployment.status in SERVING_STATUSES,
+        stop=RouteReason(deployment.stop_code, deployment.stop_detail) if deployment.stop_code else None,
         updated=milliseconds(deployment.updated_at),
     )
 

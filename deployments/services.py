@@ -23,6 +23,7 @@ from deployments.announcements import announce_created
 from deployments.models import Deployment, LogHead, RevisionKind, StatusChange
 from deployments.models.deployment import MOST_REPLICAS
 from deployments.offers import find_offer
+from deployments.paying import open_account, require_funds_beside, reserve_start
 from deployments.revisions import INTENT, former_served, want_revision, want_served_again
 from deployments.states import SERVING_STATUSES, DesiredState, Status
 from deployments.wakeups import wake_on_commit
@@ -33,7 +34,7 @@ LEAST_IDLE_SECONDS = 30
 def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region: str, flavour: str, size: str) -> Deployment:
     """Ask for the workflow's newest version on an offer; the answer has the endpoint at once, the state is QUEUED.
 
-    Raises NotFound, PermissionDenied, InvalidInput (no such offer), Conflict (the workflow has no version).
+    Raises NotFound, PermissionDenied, InvalidInput (no such offer), Conflict (the workflow has no version), PaymentRequired (too few credits).
     """
     workflow = visible_workflow(actor, workflow_id)
     require(actor, Permission.DEPLOYMENT_CREATE, workflow.project)
@@ -51,6 +52,7 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
             workflow_name=workflow.name,
             project_path=workflow.project.path,
             namespace_id=workflow.project.namespace_id,
+            workspace_id=workflow.project.workspace_id,
             created_by=actor,
             provider=offer.provider,
             region=region.upper(),
@@ -64,6 +66,7 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
         )
         want_revision(deployment, kind=RevisionKind.CREATE, version=workflow.current, size=offer.size, actor=actor)
         LogHead.objects.create(deployment=deployment)
+        open_account(deployment, workflow.project.namespace)
         StatusChange.objects.create(deployment=deployment, before="", after=Status.QUEUED, generation=deployment.generation)
         announce_created(deployment)
         wake_on_commit(deployment.pk)
@@ -98,6 +101,8 @@ def update_deployment(*, actor: User, deployment_id: UUID, size: str | None = No
         if wanted != (deployment.wanted_version, deployment.size):
             find_offer(provider=deployment.provider, region=deployment.region, flavour=deployment.flavour, size=wanted[1])
             kind = RevisionKind.UPDATE if version != deployment.wanted_version else RevisionKind.RESIZE
+            if deployment.status in SERVING_STATUSES:
+                require_funds_beside(deployment, size=wanted[1])
             want_version(deployment, kind=kind, version=version, size=wanted[1], actor=actor)
             change.made("deployment.edit", tag=version.tag if version else "", size=wanted[1])
         elif deployment.status == Status.ERROR:
@@ -156,8 +161,10 @@ def restart_deployment(*, actor: User, deployment_id: UUID) -> Deployment:
     with intent(actor, deployment_id) as change:
         deployment = change.deployment
         if deployment.desired_state == DesiredState.PAUSED:
+            reserve_start(deployment)
             deployment.desired_state = DesiredState.RUNNING
         elif deployment.status in SERVING_STATUSES:
+            require_funds_beside(deployment, size=deployment.size)
             version = deployment.wanted_version
             want_revision(deployment, kind=RevisionKind.RESTART, version=version, size=deployment.size, actor=actor)
         change.made("deployment.restart")
@@ -170,7 +177,10 @@ def pause_deployment(*, actor: User, deployment_id: UUID) -> Deployment:
 
 
 def resume_deployment(*, actor: User, deployment_id: UUID) -> Deployment:
-    """Ask for replicas again, of what was wanted when it was paused. Of one that is not paused nothing changes."""
+    """Ask for replicas again, of what was wanted when it was paused or suspended. Of one that is neither nothing changes.
+
+    Raises PaymentRequired when credits do not do for a start.
+    """
     return set_state(actor=actor, deployment_id=deployment_id, state=DesiredState.RUNNING, action="deployment.resume")
 
 
@@ -178,6 +188,8 @@ def set_state(*, actor: User, deployment_id: UUID, state: DesiredState, action: 
     """Want another state."""
     with intent(actor, deployment_id) as change:
         if change.deployment.desired_state != state:
+            if state == DesiredState.RUNNING:
+                reserve_start(change.deployment)
             change.deployment.desired_state = state
             change.made(action)
     return visible_deployment(actor, deployment_id)

@@ -42,13 +42,13 @@ class ReplicaStatus(TextChoices):
 
 
 ALLOWED: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset({Status.BUILDING, Status.PAUSED, Status.ERROR, Status.DELETING}),
-    Status.BUILDING: frozenset({Status.SCALING, Status.PAUSED, Status.ERROR, Status.DELETING}),
-    Status.SCALING: frozenset({Status.BUILDING, Status.RUNNING, Status.PAUSED, Status.ERROR, Status.DELETING}),
+    Status.QUEUED: frozenset({Status.BUILDING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
+    Status.BUILDING: frozenset({Status.SCALING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
+    Status.SCALING: frozenset({Status.BUILDING, Status.RUNNING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
     Status.RUNNING: frozenset({Status.UPDATING, Status.SCALING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
     Status.UPDATING: frozenset({Status.RUNNING, Status.BUILDING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
     Status.PAUSED: frozenset({Status.QUEUED, Status.DELETING}),
-    Status.SUSPENDED: frozenset({Status.QUEUED, Status.PAUSED, Status.DELETING}),
+    Status.SUSPENDED: frozenset({Status.QUEUED, Status.DELETING}),
     Status.ERROR: frozenset({Status.QUEUED, Status.PAUSED, Status.DELETING}),
     Status.STUCK: frozenset({Status.DELETING}),
     Status.DELETING: frozenset({Status.DELETED, Status.STUCK}),
@@ -64,7 +64,10 @@ MEANINGS: dict[Status, tuple[str, str]] = {
     Status.RUNNING: ("The endpoint serves runs.", "It stays so until you update, resize, pause or delete it."),
     Status.UPDATING: ("The endpoint serves the former version while the new one starts.", "Running, with the new version or as before"),
     Status.PAUSED: ("Nothing runs and nothing is charged; the URL stays.", "Resume it to serve again."),
-    Status.SUSPENDED: ("Credits ran out; the URL stays.", "Add credits, then resume it."),
+    Status.SUSPENDED: (
+        "Nothing pays for it now: credits ran out, or a spend cap was reached. The URL stays.",
+        "Add credits, then resume it.",
+    ),
     Status.ERROR: ("It could not be built or started.", "Read the reason, then update it to try again."),
     Status.STUCK: (
         "Its provider does not remove what it was asked to remove; nothing is charged.",
@@ -117,6 +120,8 @@ NEXT_STEPS: dict[str, str] = {
     "SMOKE_RUN_FAILED": "Try the workflow on a picture in the engine, correct it, push again, then update.",
     "RESOURCE_STUCK": "Nothing: an operator has been told, and it is not charged.",
     "EXPIRED": "Deploy the workflow again if you still need it.",
+    "NO_CREDITS": "Add credits, then resume it.",
+    "SPEND_CAP": "Raise or remove the spend cap, then resume it.",
     "QUOTA_EXCEEDED": "Ask the operator to raise the provider's quota, or choose a smaller size.",
     "BAD_CREDENTIALS": "Ask the operator to renew the provider's credentials, then update the deployment.",
     "INTERNAL_ERROR": "Update the deployment to try again; if it stays, tell the operator the code and the time.",

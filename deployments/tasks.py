@@ -14,6 +14,7 @@ from controlplane.common import clock
 from deployments.alerts import mail_alerts
 from deployments.bundles.build import build_for_waiting
 from deployments.clockwork import expire_deployments, run_schedules
+from deployments.funding import compare_all, follow_funding
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.reconcile.demand import follow_demand
@@ -68,15 +69,23 @@ def sweep_providers_task() -> None:
 
 @shared_task(name="deployments.keep_watch")
 def keep_watch_task() -> None:
-    """Every five seconds: take back new versions that fail, switch on and off by schedule, end what has expired."""
+    """Every five seconds: take back new versions that fail, switch on and off by schedule, end what has expired, follow billing."""
+    follow_funding()
     watch_new_revisions()
     run_schedules()
     expire_deployments()
 
 
+@shared_task(name="deployments.follow_funding")
+def follow_funding_task() -> None:
+    """When billing hints that a workspace can pay no more, or again."""
+    follow_funding()
+
+
 @shared_task(name="deployments.alert_operators")
 def alert_operators_task() -> None:
-    """Each minute: find what takes too long, and mail what is new."""
+    """Each minute: find what takes too long, mail what is new, and compare all deployments with what billing says."""
+    compare_all()
     tell_overdue()
     mail_alerts()
 

@@ -11,8 +11,12 @@ from deployments.announcements import announce_status
 from deployments.errors import ForbiddenSwitch, StaleLease
 from deployments.leases import Lease
 from deployments.models import Deployment, StatusChange
+from deployments.paying import end_start
 from deployments.routing import forget_on_commit, publish_on_commit
 from deployments.states import ALLOWED, Reason, Status
+
+# What was reserved for a start is free again in these.
+STARTS_NO_MORE = frozenset({Status.ERROR, Status.PAUSED, Status.SUSPENDED, Status.DELETED})
 
 
 def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None, **changes: Any) -> None:
@@ -41,6 +45,8 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
             reason_detail=detail,
         )
         announce_status(deployment, before, status, reason)
+        if status in STARTS_NO_MORE:
+            end_start(deployment)
         if deployment.served_revision == 0 and status in (Status.BUILDING, Status.SCALING):
             forget_on_commit(deployment.slug)
         else:

@@ -27,6 +27,11 @@ CACHED = 10_000
 FROM_DATABASE_MS = 60_000
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 SERVING = {"RUNNING", "UPDATING"}
+# What billing says of a deployment: the code that callers get, and what they can do.
+STOPS = {
+    "NO_CREDITS": ("no_credits", "Add credits; then it takes runs again at once."),
+    "SPEND_CAP": ("spend_cap_reached", "Raise or remove the spend cap; then it takes runs again."),
+}
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -37,7 +42,10 @@ class Reason(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True, dict=True):
-    """A deployment as the gateway needs it. `asleep`: it has no replica because nobody called; a run that waits for one wakes it."""
+    """A deployment as the gateway needs it.
+
+    `asleep`: it has no replica because nobody called; a run that waits for one wakes it. `stop`: why nobody pays for its runs now.
+    """
 
     slug: str
     deployment: str
@@ -50,6 +58,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     reason: Reason | None = None
     replicas: tuple[Replica, ...] = ()
     asleep: bool = False
+    stop: Reason | None = None
     updated: int = 0
 
     @property
@@ -175,6 +184,11 @@ def refusal(route: Route) -> SlipwayError | None:
         return PaymentRequired("deployment_suspended", detail, fields=fields)
     if route.status == "PAUSED":
         return Unavailable("deployment_paused", f"This deployment is paused.{why} Resume it to run it.", fields=fields)
+    if route.stop:
+        code, remedy = STOPS.get(route.stop.code, STOPS["NO_CREDITS"])
+        return PaymentRequired(
+            code, f"{route.stop.detail} {remedy}", fields={"status": route.status, "reason": msgspec.to_builtins(route.stop)}
+        )
     if route.status in SERVING or route.replicas:
         return None
     return Unavailable("deployment_not_running", f"This deployment is {route.status}, not RUNNING.{why}", fields=fields)

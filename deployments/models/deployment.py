@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
+from billing.pricing import Unit
 from controlplane.accounts.models import User
 from controlplane.common.ids import new_slug
 from controlplane.common.models import BaseModel
@@ -23,6 +24,7 @@ class Deployment(BaseModel):
     Intent (each change raises `generation`) is written by services: what is wanted (`desired_state`), the wanted `revision` with its version
     and size, and how many replicas there may be. Everything below "status" is written by the reconciler alone, under its lease:
     `served_revision` took the traffic last (0 = none yet), `watch_from` and `watch_until` are the time in which it is watched for faults.
+    `stop_code` is what billing says (deployments/funding.py writes it): NO_CREDITS or SPEND_CAP, "" while it may run.
     `wanted_replicas` follows the demand within the limits, since `scaled_at`. `failed_attempts` counts what had to be waited for, `faults` the looks
     in a row that ended in an error that nobody foresaw. A deleted one keeps its row without references to the workflow,
     so that usage can be explained and the workflow can be deleted.
@@ -32,6 +34,7 @@ class Deployment(BaseModel):
     workflow_name = models.CharField(max_length=100)
     project_path = models.CharField(max_length=600)
     namespace_id = models.UUIDField()
+    workspace_id = models.UUIDField(db_index=True)
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     slug = models.CharField(max_length=40, unique=True, default=new_slug, editable=False)
     provider = models.CharField(max_length=20)
@@ -65,6 +68,8 @@ class Deployment(BaseModel):
     next_check_at = models.DateTimeField(null=True, default=timezone.now)
     failed_attempts = models.PositiveIntegerField(default=0)
     faults = models.PositiveIntegerField(default=0)
+    stop_code = models.CharField(max_length=20, blank=True, default="", db_default="")
+    stop_detail = models.TextField(blank=True, default="", db_default="")
 
     objects = DeploymentQuerySet.as_manager()
 
@@ -100,6 +105,11 @@ class Deployment(BaseModel):
     def offer(self) -> Offer:
         """Return the wanted offer."""
         return offer_of(provider=self.provider, flavour=self.flavour, size=self.size)
+
+    @property
+    def is_instance(self) -> bool:
+        """Tell whether its time is paid, and not its runs."""
+        return self.offer.price.unit is Unit.SECOND
 
     @property
     def may_sleep(self) -> bool:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from billing.errors import NoCredits
 from controlplane.common import clock
+from deployments import paying
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, extend, guarded
 from deployments.models import Deployment, Replica
@@ -59,7 +61,10 @@ def bring_up(lease: Lease, plan: Plan) -> Progress:
         progress.waits.append(leaving.SOON)
     kept = own[: plan.count]
     if len(kept) < plan.count and may_try(lease, plan, progress):
-        kept += record_replicas(lease, plan, plan.count - len(kept))
+        try:
+            kept += record_replicas(lease, plan, plan.count - len(kept))
+        except NoCredits as refusal:
+            progress.failure = Reason("NO_CREDITS", refusal.detail)
     for replica in kept:
         if replica.status == ReplicaStatus.STARTING:
             extend(lease)
@@ -178,6 +183,7 @@ def note_ready(lease: Lease, replica: Replica, state: ReplicaState) -> None:
         if replica.ready_at is None:
             replica.ready_at = clock.now()
             Replica.objects.filter(pk=replica.pk).update(ready_at=replica.ready_at)
+            paying.tell_useful(replica)
 
 
 def look_after(lease: Lease) -> float | None:

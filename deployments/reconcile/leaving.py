@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from controlplane.common import clock
+from deployments import paying
 from deployments.alerts import clear_alert, raise_alert
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, extend, guarded
@@ -59,6 +60,7 @@ def remove(lease: Lease, replica: Replica) -> float | None:
     if replica.terminating_since is None:
         with guarded(lease):
             Replica.objects.filter(pk=replica.pk).update(terminating_since=now, status=ReplicaStatus.TERMINATING)
+            paying.tell_ending(replica, now)
         replica.terminating_since = now
     extend(lease)
     try:
@@ -93,6 +95,7 @@ def not_gone_yet(lease: Lease, replica: Replica, detail: str) -> float:
     if replica.stuck_since is None:
         with guarded(lease):
             Replica.objects.filter(pk=replica.pk).update(stuck_since=now)
+            paying.tell_failed(replica, since)
             raise_alert(
                 AlertKind.STUCK_REPLICA,
                 replica.name,
@@ -111,8 +114,11 @@ def confirm_gone(lease: Lease, replica: Replica, state: ReplicaState | None) -> 
         if state is not None and state.phase is Phase.GONE:
             note_state(replica, state)
         ended = {"billed_until": now} if replica.billed_from is not None and replica.billed_until is None else {}
+        if ended:
+            paying.tell_times(replica, ended=now)
         Replica.objects.filter(pk=replica.pk).update(status=ReplicaStatus.TERMINATED, terminated_at=now, version=None, **ended)
         clear_alert(AlertKind.STUCK_REPLICA, replica.name)
+    paying.settle_account(replica)
 
 
 def is_stuck(lease: Lease) -> bool:

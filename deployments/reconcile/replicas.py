@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Max
 
+from billing.errors import NoCredits
 from controlplane.common import clock
+from deployments import paying
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, guarded
 from deployments.models import Deployment, Replica, Revision
@@ -44,29 +47,44 @@ def replica_name(deployment: Deployment, revision: int, ordinal: int) -> str:
 
 
 def record_replicas(lease: Lease, plan: Plan, count: int) -> list[Replica]:
-    """Store the rows of `count` more replicas; this comes before the provider hears of them."""
+    """Store the rows of `count` more replicas, and reserve credits for each; this comes before the provider hears of them.
+
+    Where credits do not do for all, there are fewer. Raises `NoCredits` when they do for none.
+    """
     deployment = lease.deployment
+    made: list[Replica] = []
     with guarded(lease):
         rows = deployment.replicas.filter(revision=plan.revision)
         last = rows.aggregate(last=Max("ordinal"))["last"] or 0
-        made = [
-            Replica.objects.create(
-                deployment=deployment,
-                generation=deployment.generation,
-                revision=plan.revision,
-                ordinal=ordinal,
-                name=replica_name(deployment, plan.revision, ordinal),
-                version_id=plan.version_id,
-                backend=deployment.backend,
-                bundle=plan.digest,
-                size=plan.size,
-                begun_at=clock.now(),
-            )
-            for ordinal in range(last + 1, last + 1 + count)
-        ]
+        for ordinal in range(last + 1, last + 1 + count):
+            try:
+                with transaction.atomic():
+                    made.append(record_replica(deployment, plan, ordinal))
+            except NoCredits:
+                if not made:
+                    raise
+                break
         Revision.objects.filter(deployment=deployment, number=plan.revision).update(digest=plan.digest)
     checkpoint("replica_recorded")
     return made
+
+
+def record_replica(deployment: Deployment, plan: Plan, ordinal: int) -> Replica:
+    """Store the row of one replica and reserve for it. Raises `NoCredits`."""
+    replica = Replica.objects.create(
+        deployment=deployment,
+        generation=deployment.generation,
+        revision=plan.revision,
+        ordinal=ordinal,
+        name=replica_name(deployment, plan.revision, ordinal),
+        version_id=plan.version_id,
+        backend=deployment.backend,
+        bundle=plan.digest,
+        size=plan.size,
+        begun_at=clock.now(),
+    )
+    paying.reserve_replica(replica)
+    return replica
 
 
 def spec_of(replica: Replica) -> ReplicaSpec:
@@ -103,6 +121,8 @@ def note_state(replica: Replica, state: ReplicaState) -> bool:
         Replica.objects.filter(pk=replica.pk).update(**changed)
         for name, value in changed.items():
             setattr(replica, name, value)
+        if changed.keys() & {"billed_from", "billed_until"}:
+            paying.tell_times(replica, began=changed.get("billed_from"), ended=changed.get("billed_until"))
     return bool(changed.keys() & {"address", "workers"})
 
 
@@ -126,6 +146,7 @@ def give_up(lease: Lease, replica: Replica, failure: str, state: ReplicaState | 
         if state is not None:
             note_state(replica, state)
         Replica.objects.filter(pk=replica.pk).update(status=ReplicaStatus.TERMINATING, failure=failure[:2000] or "It failed.")
+        paying.tell_failed(replica, clock.now())
         Deployment.objects.filter(pk=lease.deployment.pk).update(updated_at=clock.now())
         publish_on_commit(lease.deployment.pk)
     checkpoint("replica_given_up")

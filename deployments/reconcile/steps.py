@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import redis
+from django.conf import settings
 
 from deployments.bundles.build import built_bundle
 from deployments.checkpoints import checkpoint
@@ -17,6 +18,7 @@ from deployments.reconcile.plans import target, wanted_plan, within_limits
 from deployments.reconcile.replicas import Plan
 from deployments.reconcile.settling import settle_failure
 from deployments.routing import remove_route
+from deployments.services import want_deletion
 from deployments.states import DesiredState, Reason, ReplicaStatus, Status
 from deployments.transitions import note_reason, switch_status
 
@@ -24,7 +26,8 @@ RETRY_SECONDS = 2.0
 # What runs is looked at when the sweep sees a difference; this is only for what a sweep could miss. Of a thousand at rest it is one each 14 s.
 AT_REST_SECONDS = 4 * 3600.0
 STRANGE_SECONDS = 60.0
-PAUSABLE = frozenset({Status.QUEUED, Status.BUILDING, Status.SCALING, Status.RUNNING, Status.UPDATING, Status.ERROR, Status.SUSPENDED})
+PAUSABLE = frozenset({Status.QUEUED, Status.BUILDING, Status.SCALING, Status.RUNNING, Status.UPDATING, Status.ERROR})
+SUSPENDABLE = PAUSABLE - {Status.ERROR}
 
 
 def next_step(lease: Lease) -> Outcome:
@@ -37,6 +40,8 @@ def next_step(lease: Lease) -> Outcome:
         return GO_ON
     if wanted == DesiredState.PAUSED and status in PAUSABLE:
         return begin_pause(lease)
+    if deployment.stop_code and deployment.is_instance and status in SUSPENDABLE:
+        return stop(lease)
     return STEPS[status](lease)
 
 
@@ -70,6 +75,8 @@ def scaling(lease: Lease) -> Outcome:
         # One is enough to serve; the others follow.
         outcome = take_over(lease, progress.ready)
         return Wait(AT_REST_SECONDS) if is_whole(lease, progress) else outcome
+    if progress.failure is not None and progress.failure.code == "NO_CREDITS":
+        return begin_suspension(lease, progress.failure)
     if progress.failure is not None and not progress.waits:
         return settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
@@ -227,13 +234,35 @@ def begin_pause(lease: Lease) -> Outcome:
     return GO_ON
 
 
+def stop(lease: Lease) -> Outcome:
+    """Billing says that an instance must not run: suspend it, or delete it where the operator wants that of those without credits."""
+    deployment = lease.deployment
+    if deployment.stop_code == "NO_CREDITS" and settings.CREDIT_EXHAUSTION == "delete":
+        want_deletion(deployment)
+        return GO_ON
+    return begin_suspension(lease, Reason(deployment.stop_code, deployment.stop_detail))
+
+
+def begin_suspension(lease: Lease, reason: Reason) -> Outcome:
+    """Take everything out of the traffic; runs in hand may end, the URL stays. Resuming takes one action: it is wanted paused from here on."""
+    deployment = lease.deployment
+    with guarded(lease):
+        leaving.drain(lease, deployment.replicas.filter(status__in=["SERVING", "STARTING"]))
+        # A newer intent stays: the next look finds its generation unobserved.
+        Deployment.objects.filter(pk=deployment.pk, generation=deployment.generation).update(desired_state=DesiredState.PAUSED)
+        switch_status(lease, Status.SUSPENDED, reason=reason, observed_generation=deployment.generation, watch_from=None, watch_until=None)
+    checkpoint("suspended")
+    return GO_ON
+
+
 def paused(lease: Lease) -> Outcome:
-    """Remove all replicas; begin again when the user has asked for it, once they are gone."""
+    """Remove all replicas; begin again when the user has asked for it, once they are gone and nothing stops it."""
     deployment = lease.deployment
     leave = leaving.retire(lease)
     if leave is not None:
         return Wait(leave)
-    if deployment.desired_state == DesiredState.RUNNING and deployment.status == Status.PAUSED:
+    stopped = deployment.stop_code and deployment.is_instance
+    if deployment.desired_state == DesiredState.RUNNING and not stopped:
         switch_status(lease, Status.QUEUED, wanted_replicas=max(1, deployment.min_replicas))
         return GO_ON
     return Wait(None)

@@ -1,0 +1,125 @@
+"""What deployments tell billing, and ask of it. Instances reserve credits before they start, and say when they began and ended; runs are charged in usage.py."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from billing.holds import held_for, place_hold, release_hold, require_available
+from billing.metering import forget_instance, meter, note_instance, register_instance
+from billing.models import BilledDeployment, Wallet
+from billing.prices import price_ids
+from billing.pricing import Unit
+from billing.verdicts import require_uncapped
+from billing.wallets import open_wallet, wallet_of
+from controlplane.workspaces.models import Namespace
+from deployments.models import Deployment, Replica
+from deployments.offers import Offer, offer_of
+
+
+def open_account(deployment: Deployment, namespace: Namespace) -> None:
+    """Tell billing of a new deployment, and reserve what its first instances need. Raises `NoCredits` and `CapReached`."""
+    wallet = wallet_of(namespace)
+    project = deployment.workflow.project_id if deployment.workflow else deployment.namespace_id
+    offer = f"{deployment.provider} {deployment.region} {deployment.flavour} {deployment.size}"
+    BilledDeployment.objects.create(deployment_id=deployment.pk, wallet=wallet, project_id=project, label=deployment.path, offer=offer)
+    reserve_start(deployment)
+
+
+def reserve_start(deployment: Deployment) -> None:
+    """Reserve what a start needs, until its instances do so themselves. Raises `NoCredits` and `CapReached`; then nothing is reserved."""
+    wallet = wallet_id_of(deployment)
+    require_uncapped(wallet, deployment.pk)
+    amount = held_for(deployment.offer.price, instances=max(1, deployment.min_replicas))
+    if amount:
+        place_hold(wallet_id=wallet, resource=start_key(deployment.pk), deployment_id=deployment.pk, amount=amount)
+    else:
+        require_available(wallet, 0)
+
+
+def require_funds_beside(deployment: Deployment, *, size: str) -> None:
+    """Raise `NoCredits` unless instances of this size can be started beside those that run, as an update does. Reserves nothing."""
+    offer = offer_of(provider=deployment.provider, flavour=deployment.flavour, size=size)
+    amount = held_for(offer.price)
+    if amount:
+        require_available(wallet_id_of(deployment), amount)
+
+
+def end_start(deployment: Deployment) -> None:
+    """Give back what a start reserved that will not come to it any more."""
+    if deployment.is_instance:
+        release_hold(start_key(deployment.pk))
+
+
+def reserve_replica(replica: Replica) -> None:
+    """Reserve for one instance before its provider hears of it, and tell the meter. Raises `NoCredits`. Call it under the deployment's guard."""
+    offer = offer_of_replica(replica)
+    if offer.price.unit is not Unit.SECOND:
+        return
+    deployment = replica.deployment
+    wallet = wallet_id_of(deployment)
+    place_hold(
+        wallet_id=wallet,
+        resource=str(replica.pk),
+        deployment_id=deployment.pk,
+        amount=held_for(offer.price),
+        instead_of=start_key(deployment.pk),
+    )
+    price = price_ids([(offer.product, offer.price)])[offer.product, offer.price]
+    register_instance(resource_id=replica.pk, wallet_id=wallet, deployment_id=deployment.pk, price_id=price)
+
+
+def tell_times(replica: Replica, *, began: datetime | None = None, ended: datetime | None = None) -> None:
+    """Tell the meter when the provider says that an instance began and ended."""
+    if is_metered(replica):
+        note_instance(replica.pk, started_at=began, stopped_at=ended)
+
+
+def tell_useful(replica: Replica) -> None:
+    """Tell the meter that an instance was healthy: from its start on it is charged."""
+    if is_metered(replica):
+        note_instance(replica.pk, billable=True)
+
+
+def tell_ending(replica: Replica, at: datetime) -> None:
+    """Tell the meter that an instance is to end: charged up to here until its provider confirms the end."""
+    if is_metered(replica):
+        note_instance(replica.pk, ending_at=at)
+
+
+def tell_failed(replica: Replica, at: datetime) -> None:
+    """Tell the meter that an instance failed, was lost, or does not end: nothing is charged from here on."""
+    if is_metered(replica):
+        note_instance(replica.pk, ending_at=at, cut_off=True)
+
+
+def settle_account(replica: Replica) -> None:
+    """An instance is gone: charge what is left of its time and give back what was reserved. The meter does it later if this is cut short."""
+    if is_metered(replica):
+        forget_instance(replica.pk)
+        meter(resource_ids=[replica.pk])
+
+
+def is_metered(replica: Replica) -> bool:
+    """Tell whether a replica's time is paid."""
+    return offer_of_replica(replica).price.unit is Unit.SECOND
+
+
+def offer_of_replica(replica: Replica) -> Offer:
+    """Return the offer that a replica runs on."""
+    deployment = replica.deployment
+    return offer_of(provider=deployment.provider, flavour=deployment.flavour, size=replica.size)
+
+
+def wallet_id_of(deployment: Deployment) -> UUID:
+    """Return the wallet that pays for a deployment."""
+    found: UUID | None = Wallet.objects.values_list("pk", flat=True).filter(workspace_id=deployment.workspace_id).first()
+    if found is None:
+        namespace = Namespace.objects.filter(pk=deployment.namespace_id).first()
+        return open_wallet(deployment.workspace_id, is_personal=namespace is not None and namespace.is_personal).pk
+    return found
+
+
+def start_key(deployment_id: UUID) -> str:
+    """Return the name of what is reserved for a deployment's first instances."""
+    return f"start:{deployment_id}"
