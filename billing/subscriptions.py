@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from billing.funding import review_wallets, tell_change
 from billing.grants import grant_credits
 from billing.models import GrantSource, Plan, PlanInterval, Subscription, SubscriptionStatus, Unit, Wallet
 from billing.models.ledger import FOR_EVER
@@ -43,15 +44,21 @@ def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = No
             return present
         if present is not None:
             end_subscription(present)
+        former = Subscription.objects.filter(wallet=wallet).exists()
         made = Subscription.objects.create(wallet=wallet, plan=plan, anchor=whole_minute(now), stripe_id=stripe_id)
         if stripe_id is None:
             grant_period(made, now)
+        if former:
+            # What runs already may do more now, or less; and an unmetered plan pays without a grant.
+            review_wallets([wallet.pk])
+            tell_change(wallet.pk)
     return made
 
 
 def end_subscription(subscription: Subscription) -> None:
     """End a subscription: no more credits come from it. Call it under the wallet's lock."""
     Subscription.objects.filter(pk=subscription.pk).update(status=SubscriptionStatus.ENDED, ended_at=clock.now(), updated_at=clock.now())
+    tell_change(subscription.wallet_id)
 
 
 def grant_period(subscription: Subscription, moment: datetime) -> None:
