@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.db.models import Sum
 
+from billing.caps import review_caps
 from billing.errors import KeyReused
 from billing.funding import review_wallets
 from billing.models import Account, EntryKind, Grant, GrantSource, LedgerEntry, Posting, Unit
@@ -84,6 +85,8 @@ def grant_credits(
             reverses=reverses,
         )
         review_wallets([wallet_id], came_in=True)
+        if reverses is not None:
+            review_caps([wallet_id])
     return grant
 
 
