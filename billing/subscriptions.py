@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from billing.funding import review_wallets, tell_change
@@ -68,23 +69,63 @@ def grant_period(subscription: Subscription, moment: datetime) -> None:
         start, end = subscription.anchor, FOR_EVER
     else:
         start, end = period_at(subscription.anchor, MONTHS[PlanInterval(plan.interval)], moment)
-    grant_plan(subscription, key=f"sub:{subscription.pk}:{int(start.timestamp())}", start=start)
+    grant_plan(wallet_id=subscription.wallet_id, plan=plan, key=f"sub:{subscription.pk}:{int(start.timestamp())}", start=start)
     Subscription.objects.filter(pk=subscription.pk).update(granted_until=end, current_period_end=end)
 
 
-def grant_plan(subscription: Subscription, *, key: str, start: datetime) -> None:
+def grant_plan(*, wallet_id: UUID, plan: Plan, key: str, start: datetime) -> None:
     """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing."""
-    plan = subscription.plan
     ends = months_after(start, plan.validity_months) if plan.validity_months else FOR_EVER
     told: dict[str, Any] = {"source": GrantSource.PLAN, "starts_at": start, "expires_at": ends, "plan_code": plan.code}
     if plan.credits:
-        grant_credits(
-            wallet_id=subscription.wallet_id, amount=plan.credits, key=key, reason=f"{plan.name}, period of {start:%Y-%m-%d}", **told
-        )
+        grant_credits(wallet_id=wallet_id, amount=plan.credits, key=key, reason=f"{plan.name}, period of {start:%Y-%m-%d}", **told)
     if plan.hits:
-        grant_credits(
-            wallet_id=subscription.wallet_id, amount=plan.hits, key=f"{key}:hits", unit=Unit.HIT, reason=f"{plan.name}, free runs", **told
-        )
+        grant_credits(wallet_id=wallet_id, amount=plan.hits, key=f"{key}:hits", unit=Unit.HIT, reason=f"{plan.name}, free runs", **told)
+
+
+def follow_paid_subscription(*, wallet: Wallet, stripe_id: str, **facts: Any) -> SubscriptionStatus | None:
+    """Write what a subscription is at Stripe (`facts` are fields of its row); another one that the wallet has ends. Returns the status before.
+
+    Call it under the wallet's lock. None is returned for a subscription that was not known. Credits are granted for what was paid, elsewhere.
+    """
+    present = live_subscription(wallet.pk)
+    if present is not None and present.stripe_id != stripe_id:
+        end_subscription(present)
+    known = Subscription.objects.filter(stripe_id=stripe_id).first()
+    if known is None:
+        Subscription.objects.create(wallet=wallet, stripe_id=stripe_id, **facts)
+        tell_change(wallet.pk)
+        return None
+    if facts.get("plan", known.plan) != known.plan:
+        tell_change(wallet.pk)
+    for name, value in facts.items():
+        setattr(known, name, value)
+    before, known.ended_at = SubscriptionStatus(known.status), None
+    known.save()
+    return before
+
+
+def leave_paid_subscription(wallet: Wallet) -> None:
+    """End what Stripe knows no more; the workspace is on the plan again that it would have without paying. Call it under the wallet's lock."""
+    present = live_subscription(wallet.pk)
+    if present is not None and present.stripe_id:
+        end_subscription(present)
+        tell_change(wallet.pk)
+        return_to_unpaid_plan(wallet)
+
+
+def return_to_unpaid_plan(wallet: Wallet) -> None:
+    """Go on with the plan that new workspaces get. One that was there before has its periods on: who comes back gets no second credits for one."""
+    code = settings.PERSONAL_PLAN if wallet.is_personal else settings.ORGANIZATION_PLAN
+    plan = Plan.objects.filter(code=code).first()
+    if plan is None:
+        return
+    before = Subscription.objects.filter(wallet=wallet, plan=plan, stripe_id=None).order_by("-created_at").first()
+    if before is None:
+        begin_subscription(wallet=wallet, plan=plan)
+        return
+    Subscription.objects.filter(pk=before.pk).update(status=SubscriptionStatus.ACTIVE, ended_at=None, updated_at=clock.now())
+    grant_period(before, clock.now())
 
 
 def renew_due() -> int:
