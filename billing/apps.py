@@ -10,7 +10,8 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        """Have the plans that an installation begins with."""
+        """Have the plans that an installation begins with, and be asked before something is created."""
+        from billing import receivers  # noqa: F401
         from billing.plans import create_missing_plans
 
         post_migrate.connect(create_missing_plans, sender=self, dispatch_uid="billing.plans")

@@ -20,6 +20,7 @@ from controlplane.hub.files import discard, stored
 from controlplane.hub.icons import check_icon
 from controlplane.hub.models import Algorithm, Package, PackageUse
 from controlplane.hub.selectors import shortened
+from controlplane.hub.signals import algorithm_creating
 from controlplane.projects.archive.algorithms import built_in_algorithms
 from controlplane.projects.models import Workflow
 from controlplane.workspaces.models import Visibility
@@ -38,7 +39,7 @@ def create_algorithm(
     """Create an algorithm in a namespace; without a visibility it is the team's in an organization, else private.
 
     `fields` are those of the model, checked for their form. Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name, icon) and
-    `Conflict` (taken).
+    `Conflict` (taken, or as many as the plan allows).
     """
     namespace = visible_namespace(actor, namespace_id)
     require(actor, Permission.ALGORITHM_CREATE, namespace)
@@ -66,6 +67,7 @@ def insert_algorithm(actor: User, algorithm: Algorithm) -> Algorithm:
     with transaction.atomic():
         algorithm.namespace = locked_namespace(algorithm.namespace_id)
         require(actor, Permission.ALGORITHM_CREATE, algorithm.namespace)
+        algorithm_creating.send(sender=Algorithm, namespace=algorithm.namespace)
         algorithm.save(force_insert=True)
         note(actor, "algorithm.create", algorithm, workspace=algorithm.workspace_id, visibility=algorithm.visibility)
     return algorithm

@@ -13,12 +13,13 @@ from controlplane.workspaces.models import Namespace, Visibility
 
 
 class Project(BaseModel):
-    """A container of workflows; its path is `<namespace path>/<name>`."""
+    """A container of workflows; its path is `<namespace path>/<name>`. A `sample` came with a sign-up and counts towards no quota."""
 
     namespace = models.ForeignKey(Namespace, on_delete=models.PROTECT, related_name="projects")
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=10_000, blank=True, default="")
     visibility = models.CharField(max_length=10, choices=Visibility, default=Visibility.PRIVATE)
+    sample = models.BooleanField(default=False, db_default=False)
 
     objects = ProjectQuerySet.as_manager()
 
@@ -38,12 +39,16 @@ class Project(BaseModel):
 
 
 class Workflow(BaseModel):
-    """A named workflow of a project; each push of the name adds a version, and `current` is the newest."""
+    """A named workflow of a project; each push of the name adds a version, and `current` is the newest.
+
+    A `sample` came with a sign-up and counts towards no quota, whatever is pushed to it later.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="workflows")
     name = models.CharField(max_length=100)
     description = models.TextField(blank=True, default="")
     current = models.ForeignKey("WorkflowVersion", on_delete=models.SET_NULL, null=True, related_name="+")
+    sample = models.BooleanField(default=False, db_default=False)
 
     objects = WorkflowQuerySet.as_manager()
 

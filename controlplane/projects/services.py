@@ -18,7 +18,7 @@ from controlplane.common.objectstore import object_store
 from controlplane.projects.archive import ArchiveLimits, CheckedArchive, check_archive
 from controlplane.projects.examples_catalogue import GETTING_STARTED, PREFIX, example
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
-from controlplane.projects.signals import project_deleting
+from controlplane.projects.signals import project_creating, project_deleting, workflow_creating
 from controlplane.projects.sources import is_known
 from controlplane.workspaces.models import Namespace, Visibility
 from controlplane.workspaces.permissions import Permission, require
@@ -31,13 +31,14 @@ NAME_RULE = re.compile(r"^[A-Za-z0-9](?:[\w .-]{0,98}[\w-])?$", re.ASCII)
 def create_project(*, actor: User, namespace_id: UUID, name: str, description: str = "", visibility: str | None = None) -> Project:
     """Create a project in a namespace; without a visibility it is the team's in an organization, else private.
 
-    Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken).
+    Raises `NotFound`, `PermissionDenied`, `InvalidInput` (name) and `Conflict` (taken, or as many as the plan allows).
     """
     require(actor, Permission.PROJECT_CREATE, visible_namespace(actor, namespace_id))
     check_project_name(name)
     try:
         with transaction.atomic():
             namespace = locked_namespace(namespace_id)
+            project_creating.send(sender=Project, namespace=namespace)
             visibility = visibility or default_visibility(namespace)
             project = Project.objects.create(namespace=namespace, name=name, description=description, visibility=visibility)
             note(actor, "project.create", project, workspace=project.workspace_id, visibility=visibility)
@@ -107,7 +108,8 @@ def project_not_empty(project: Project) -> Conflict:
 def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workflow:
     """Check an archive, store it, and make it the newest version of the workflow that it names.
 
-    Nothing is stored unless the check passes. Raises `InvalidInput` with what is wrong and where.
+    Nothing is stored unless the check passes. Raises `InvalidInput` with what is wrong and where, and `Conflict` for a new workflow when there are as
+    many as the plan allows.
     """
     project = visible_project(actor, project_id)
     require(actor, Permission.WORKFLOW_PUSH, project)
@@ -121,6 +123,9 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
         with transaction.atomic():
             project = locked_project(project_id)
             require(actor, Permission.WORKFLOW_PUSH, project)
+            # Under the project's lock nobody else gives it a workflow of this name.
+            if not project.workflows.filter(name=checked.name).exists():
+                workflow_creating.send(sender=Workflow, project=project)
             workflow = add_version(project, checked, key, actor, version_id)
             tag = workflow.current.tag if workflow.current else ""
             note(actor, "workflow.push", workflow, workspace=project.workspace_id, tag=tag, sha256=checked.sha256)
@@ -130,10 +135,11 @@ def push_workflow(*, actor: User, project_id: UUID, archive: BinaryIO) -> Workfl
         raise
 
 
-def add_version(project: Project, checked: CheckedArchive, key: str, actor: User, version_id: UUID) -> Workflow:
+def add_version(project: Project, checked: CheckedArchive, key: str, actor: User, version_id: UUID, *, sample: bool = False) -> Workflow:
     """Write the rows of a version: the workflow when the name is new, then the next number under its lock."""
     with transaction.atomic():
-        named, _ = Workflow.objects.get_or_create(project=project, name=checked.name, defaults={"description": checked.description})
+        fields = {"description": checked.description, "sample": sample}
+        named, _ = Workflow.objects.get_or_create(project=project, name=checked.name, defaults=fields)
         workflow: Workflow = Workflow.objects.select_for_update(no_key=True, of=("self",)).select_related("project").get(pk=named.pk)
         newest = workflow.versions.order_by("-number").values_list("number", flat=True).first() or 0
         workflow.current = WorkflowVersion.objects.create(
@@ -170,16 +176,20 @@ def delete_workflow(*, actor: User, workflow_id: UUID) -> None:
 
 
 def create_getting_started(*, user: User) -> Project:
-    """Create the project with the example workflows that every new user gets; its archives are shared, so no object is written."""
+    """Create the project with the example workflows that every new user gets; its archives are shared, so no object is written.
+
+    It is a gift: no plan's quota is asked, so that a sign-up cannot fail by one, and nothing of it counts.
+    """
     namespace = Namespace.objects.get(owner=user, parent=None, path=user.username)
     project = Project.objects.create(
         namespace=namespace,
         name="Getting_started",
         description="Example workflows. Deploy one, call its endpoint, then push your own.",
+        sample=True,
     )
     for name in GETTING_STARTED:
         found = example(name)
-        add_version(project, found.checked, found.key, user, uuid7())
+        add_version(project, found.checked, found.key, user, uuid7(), sample=True)
     return project
 
 
