@@ -9,5 +9,10 @@ class StorageConfig(AppConfig):
     name = "storage"
 
     def ready(self) -> None:
-        """Listen to what happens to projects."""
+        """Listen to what happens to projects, and tell billing how full they are."""
+        from billing.allowances import Quota
+        from billing.quotas import register_counter
         from storage import receivers  # noqa: F401
+        from storage.space import fullest_project
+
+        register_counter(Quota.STORAGE, fullest_project)

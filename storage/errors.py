@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from billing.models import Plan
 from controlplane.common.errors import Conflict, InvalidInput, NotAuthenticated, NotFound, TooLarge, Unavailable
 
 UNITS = ("bytes", "KB", "MB", "GB", "TB")
@@ -24,13 +25,17 @@ def path_exists(path: str) -> Conflict:
     )
 
 
-def storage_full(*, needed: int, free: int, quota: int) -> TooLarge:
-    """Return the refusal for want of room (bytes)."""
+def storage_full(*, needed: int, free: int, quota: int, lifted_by: Plan | None) -> TooLarge:
+    """Return the refusal for want of room (bytes), with the plan that has more."""
+    more = "ask the operator for more room"
+    if lifted_by is not None:
+        size = "as much as this installation allows" if lifted_by.storage_bytes is None else readable_size(lifted_by.storage_bytes)
+        more = f"change to the plan {lifted_by.name}, which gives each project {size}"
     return TooLarge(
         "storage_full",
         f"The project's storage has {readable_size(max(0, free))} of {readable_size(quota)} left, this needs {readable_size(needed)}. "
-        "Delete objects that are not needed, or ask the operator for more room.",
-        fields={"size": [f"{needed} bytes do not fit"]},
+        f"Delete objects that are not needed, or {more}.",
+        fields={"size": [f"{needed} bytes do not fit"], "limit": quota, "lifted_by": lifted_by.code if lifted_by else None},
     )
 
 

@@ -17,7 +17,7 @@ ONE_AT_A_PATH = "object_path_unique"
 
 
 class Space(models.Model):
-    """What a project's storage holds; its lock orders all that changes there. `quota_bytes` None: the installation's default."""
+    """What a project's storage holds; its lock orders all that changes there. `quota_bytes` None: what the plan gives each project."""
 
     project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="space")
     count = models.PositiveBigIntegerField(default=0)

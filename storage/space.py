@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F, Max, Sum
 
+from billing.allowances import Allowance, Quota, allowance_of
+from billing.models import Plan, Wallet
+from billing.quotas import in_workspace
+from billing.wallets import wallet_of
 from controlplane.projects.models import Project
 from storage.errors import no_object, storage_full, too_many_objects
 from storage.models import Space, StoredObject, Upload, UploadState
@@ -38,9 +42,30 @@ def locked_space(project_id: UUID) -> Space:
     return rows.get(pk=project_id)
 
 
-def quota_of(space: Space | None) -> int:
-    """Return the bytes that a project may store."""
-    return settings.STORAGE_PROJECT_QUOTA if space is None or space.quota_bytes is None else space.quota_bytes
+def quota_of(space: Space) -> int:
+    """Return the bytes that a project may store: what an operator gave it, else what the plan of its workspace gives each project."""
+    return space.quota_bytes if space.quota_bytes is not None else allowance_of_project(space.pk).storage_bytes
+
+
+def allowance_of_project(project_id: UUID) -> Allowance:
+    """Return what the plan of a project's workspace allows. Raises `NotFound` when the project is gone."""
+    project = Project.objects.select_related("namespace").filter(pk=project_id).first()
+    if project is None:
+        raise no_object("any more: it was deleted")
+    return allowance_of(wallet_of(project.namespace))
+
+
+def larger_plan(space: Space) -> Plan | None:
+    """Return the plan to choose for more room, None where no plan has it or the room is not the plan's."""
+    if space.quota_bytes is not None:
+        return None
+    return allowance_of_project(space.pk).lifted_by(Quota.STORAGE)
+
+
+def fullest_project(wallet: Wallet) -> int:
+    """Return the bytes of the fullest project of a workspace, of those that have no quota of their own."""
+    rows = Space.objects.filter(quota_bytes=None, **in_workspace(wallet, at="project__"))
+    return int(rows.aggregate(most=Max("used_bytes"))["most"] or 0)
 
 
 def reserved_bytes(project_id: UUID, *, without: UUID | None = None) -> int:
@@ -57,7 +82,7 @@ def check_room(space: Space, *, size: int, replaced: StoredObject | None, upload
     given_back = replaced.size if replaced else 0
     free = quota - space.used_bytes - reserved_bytes(space.pk, without=upload_id) + given_back
     if size > free:
-        raise storage_full(needed=size, free=free, quota=quota)
+        raise storage_full(needed=size, free=free, quota=quota, lifted_by=larger_plan(space))
     if replaced is None and space.count >= settings.STORAGE_MAX_OBJECTS:
         raise too_many_objects(settings.STORAGE_MAX_OBJECTS)
 
@@ -79,6 +104,6 @@ def space_use(project_id: UUID) -> SpaceUse:
         used_bytes=held.used_bytes,
         temporary_count=held.temporary_count,
         temporary_bytes=held.temporary_bytes,
-        quota_bytes=quota_of(space),
+        quota_bytes=quota_of(held),
         reserved_bytes=reserved_bytes(project_id),
     )

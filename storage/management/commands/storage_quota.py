@@ -24,9 +24,7 @@ LARGEST = 2**63 - 1
 class Command(BaseCommand):
     """Shows or sets a quota."""
 
-    help = (
-        "Show what a project stores and may store, or set it: storage_quota team/quay 50GB; 'default' takes the installation's quota again."
-    )
+    help = "Show what a project stores and may store, or set it: storage_quota team/quay 50GB; 'default' takes the plan's quota again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take a project and a size."""
