@@ -19,6 +19,7 @@ from controlplane.common.lookup import visible_or_404
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.trail import note
+from deployments.admission import require_place
 from deployments.announcements import announce_created
 from deployments.models import Deployment, LogHead, RevisionKind, StatusChange
 from deployments.models.deployment import MOST_REPLICAS
@@ -34,7 +35,8 @@ LEAST_IDLE_SECONDS = 30
 def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region: str, flavour: str, size: str) -> Deployment:
     """Ask for the workflow's newest version on an offer; the answer has the endpoint at once, the state is QUEUED.
 
-    Raises NotFound, PermissionDenied, InvalidInput (no such offer), Conflict (the workflow has no version), PaymentRequired (too few credits).
+    Raises NotFound, PermissionDenied, InvalidInput (no such offer), Conflict (the workflow has no version, or there are as many
+    deployments as the plan allows), NotInPlan (the plan lacks the infrastructure), PaymentRequired (too few credits).
     """
     workflow = visible_workflow(actor, workflow_id)
     require(actor, Permission.DEPLOYMENT_CREATE, workflow.project)
@@ -47,6 +49,7 @@ def request_deployment(*, actor: User, workflow_id: UUID, provider: str, region:
         )
         if workflow.current is None:
             raise Conflict("no_version", f"'{workflow.name}' has no version yet. Push it, then deploy it.")
+        require_place(workflow.project.namespace, offer)
         deployment = Deployment.objects.create(
             workflow=workflow,
             workflow_name=workflow.name,
