@@ -8,8 +8,9 @@ from uuid import uuid5
 
 from django.conf import settings
 
-from controlplane.webhooks.outbox import NewEvent, emit_events
-from deployments.models import Deployment, UsageEvent
+from controlplane.webhooks.outbox import NewEvent, emit_events, listening_projects
+from deployments.models import Deployment
+from deployments.reports import Report
 from deployments.states import Reason, Status, next_step
 
 # Changes that have an event of their own beside deployment.status_changed.
@@ -29,10 +30,12 @@ def announce_status(deployment: Deployment, before: Status, after: Status, reaso
     emit_all(names, deployment, {**described(deployment), "before": before.value, "after": after.value, "reason": told})
 
 
-def announce_runs(runs: Sequence[UsageEvent]) -> None:
+def announce_runs(runs: Sequence[Report]) -> None:
     """Tell of runs that have ended. A run that is reported again has the same event, which no webhook gets twice into its outbox."""
+    listening = listening_projects({run.project_id for run in runs})
+    told = [run for run in runs if run.project_id in listening]
     # In one order whoever writes them, so that two workers with the same reports do not wait for each other.
-    emit_events([event_of_run(run) for run in sorted(runs, key=lambda run: (run.ended_at, run.run))])
+    emit_events([event_of_run(run) for run in sorted(told, key=lambda run: (run.ended_at, run.run))])
 
 
 def emit_all(names: Sequence[str], deployment: Deployment, data: dict[str, Any]) -> None:
@@ -58,7 +61,7 @@ def described(deployment: Deployment) -> dict[str, Any]:
     }
 
 
-def event_of_run(run: UsageEvent) -> NewEvent:
+def event_of_run(run: Report) -> NewEvent:
     """Return the event of a run; its id follows from the run's."""
     return NewEvent(
         project_id=run.project_id,

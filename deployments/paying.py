@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from billing.holds import held_for, place_hold, release_hold, require_available
@@ -19,11 +21,27 @@ from deployments.offers import Offer, offer_of
 
 def open_account(deployment: Deployment, namespace: Namespace) -> None:
     """Tell billing of a new deployment, and reserve what its first instances need. Raises `NoCredits` and `CapReached`."""
-    wallet = wallet_of(namespace)
-    project = deployment.workflow.project_id if deployment.workflow else deployment.namespace_id
-    offer = f"{deployment.provider} {deployment.region} {deployment.flavour} {deployment.size}"
-    BilledDeployment.objects.create(deployment_id=deployment.pk, wallet=wallet, project_id=project, label=deployment.path, offer=offer)
+    wallet_of(namespace)
+    BilledDeployment.objects.create(deployment_id=deployment.pk, **described(deployment))
     reserve_start(deployment)
+
+
+def open_missing_accounts(deployment_ids: Iterable[UUID]) -> set[UUID]:
+    """Tell billing of deployments that it does not know: those from before it was there. Returns the ones that it knows now."""
+    found = list(Deployment.objects.filter(pk__in=list(deployment_ids)).select_related("workflow"))
+    for one in found:
+        BilledDeployment.objects.get_or_create(deployment_id=one.pk, defaults=described(one))
+    return {one.pk for one in found}
+
+
+def described(deployment: Deployment) -> dict[str, Any]:
+    """Return how bills name a deployment."""
+    return {
+        "wallet_id": wallet_id_of(deployment),
+        "project_id": deployment.workflow.project_id if deployment.workflow else deployment.namespace_id,
+        "label": deployment.path,
+        "offer": f"{deployment.provider} {deployment.region} {deployment.flavour} {deployment.size}",
+    }
 
 
 def reserve_start(deployment: Deployment) -> None:

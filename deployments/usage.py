@@ -5,20 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import redis
 from django.db import InterfaceError, OperationalError, transaction
 
-from billing.pricing import cost_of_run
+from billing.runs import RunsUsed, charge_runs, paying_by_run
 from controlplane.common.valkey import valkey
 from deployments.alerts import raise_alert
 from deployments.announcements import announce_runs
 from deployments.models import AlertKind, UsageEvent
-from deployments.offers import find_product
-from deployments.usage_sums import insert_events
+from deployments.paying import open_missing_accounts
+from deployments.reports import OFFERS, Report, parse_event
+from deployments.usage_sums import NewRuns, insert_events
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +29,6 @@ REFUSED_STREAM = "sw:usage:refused"
 BATCH = 1000
 BATCHES_A_TICK = 20
 RECLAIM_AFTER_MS = 30_000
-# A year: no run takes longer, and sums must not overflow.
-MOST_MS = 366 * 24 * 3600 * 1000
-STATES = {"SUCCESS", "FAILURE"}
 # What every report of one run tells alike. Times are those of the gateway that ended it: one that slept may tell it late.
 SAME_IN_ALL_REPORTS = ("deployment_id", "product", "state", "duration_ms")
 ENDED_APART = timedelta(minutes=15)
@@ -103,7 +101,7 @@ def flat(found: Any) -> list[Entry]:
 
 def store(entries: list[Entry]) -> None:
     """Insert, commit, then take the entries out of the stream."""
-    parsed: list[tuple[UsageEvent, Entry]] = []
+    parsed: list[tuple[Report, Entry]] = []
     refused: list[tuple[Entry, str]] = []
     for entry in entries:
         try:
@@ -111,9 +109,12 @@ def store(entries: list[Entry]) -> None:
         except (KeyError, ValueError, OverflowError, LookupError) as error:
             refused.append((entry, str(error)))
     events = [event for event, _ in parsed]
+    deployments = {event.deployment_id for event in events}
     with transaction.atomic():
-        if insert_events(events) < len(events):
+        new = insert_events(events, one_by_one=paying_by_run(deployments))
+        if sum(one.runs for one in new) < len(events):
             refused += other_runs(parsed)
+        charge_new(new)
         announce_runs(events)
         if refused:
             alert_operators(refused)
@@ -127,13 +128,40 @@ def store(entries: list[Entry]) -> None:
     pipe.execute()
 
 
-def other_runs(parsed: list[tuple[UsageEvent, Entry]]) -> list[tuple[Entry, str]]:
+def charge_new(new: Sequence[NewRuns]) -> None:
+    """Charge runs that were not known before. Operators are told of those that nobody can be charged for."""
+    used = [used_of(one) for one in new if one.micro_credits]
+    unknown = charge_runs(used)
+    if unknown and (known := open_missing_accounts(unknown)):
+        unknown = charge_runs([one for one in used if one.deployment_id in known]) | (unknown - known)
+    for deployment in unknown:
+        raise_alert(
+            AlertKind.USAGE_REFUSED,
+            str(deployment),
+            detail=f"Runs of the deployment {deployment} are counted and not charged: nobody has it.",
+        )
+
+
+def used_of(new: NewRuns) -> RunsUsed:
+    """Return what billing charges."""
+    return RunsUsed(
+        deployment_id=new.deployment_id,
+        product=new.product,
+        rate=OFFERS[new.product].price,
+        minute=new.minute,
+        runs=new.runs,
+        milliseconds=new.duration_ms,
+        first=new.first,
+    )
+
+
+def other_runs(parsed: list[tuple[Report, Entry]]) -> list[tuple[Entry, str]]:
     """Return the entries whose run is kept already but was another one: executed, and neither counted nor charged."""
     kept = UsageEvent.objects.in_bulk([event.run for event, _ in parsed])
     return [(entry, f"another run is kept as {event.run}: {kept[event.run]}") for event, entry in parsed if differs(event, kept[event.run])]
 
 
-def differs(event: UsageEvent, kept: UsageEvent) -> bool:
+def differs(event: Report, kept: UsageEvent) -> bool:
     """Tell whether two reports are of two executions. Gateways that both ended a run tell one duration, and times that hardly differ."""
     if any(getattr(event, name) != getattr(kept, name) for name in SAME_IN_ALL_REPORTS):
         return True
@@ -148,33 +176,3 @@ def alert_operators(refused: list[tuple[Entry, str]]) -> None:
     run = fields.get(b"run", b"?").decode("utf-8", "replace")[:40]
     detail = f"Runs were executed and not charged. The first: {run}: {reason}. All are on the stream {REFUSED_STREAM} in Valkey (docs/operations.md)."
     raise_alert(AlertKind.USAGE_REFUSED, REFUSED_STREAM, detail=detail)
-
-
-def parse_event(fields: dict[bytes, bytes]) -> UsageEvent:
-    """Return the priced row of one entry. Raises KeyError, ValueError or LookupError for what cannot be."""
-    text = {name.decode(): value.decode() for name, value in fields.items()}
-    duration = int(text["duration_ms"])
-    if not 0 <= duration <= MOST_MS:
-        raise ValueError(f"no duration: {duration} ms")
-    revision = int(text["revision"]) if text.get("revision") else None
-    if revision is not None and not 0 <= revision < 2**31:
-        raise ValueError(f"no revision: {revision}")
-    offer = find_product(text["product"])
-    if offer is None:
-        raise LookupError(f"no product '{text['product']}'")
-    if text["state"] not in STATES:
-        raise ValueError(f"no state '{text['state']}'")
-    return UsageEvent(
-        run=UUID(text["run"]),
-        deployment_id=UUID(text["deployment"]),
-        workflow_id=UUID(text["workflow"]),
-        project_id=UUID(text["project"]),
-        namespace_id=UUID(text["namespace"]),
-        product=offer.product,
-        state=text["state"],
-        duration_ms=duration,
-        ended_at=datetime.fromtimestamp(int(text["ended_at"]) / 1000, UTC),
-        micro_credits=cost_of_run(offer.price, duration_ms=duration),
-        revision=revision,
-        fault=text.get("fault") == "1",
-    )

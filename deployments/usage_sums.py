@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models.functions import TruncDay
 
 from deployments.models import UsageBucket, UsageEvent, UsageGrain
+from deployments.reports import Report
 
 DAY = timedelta(days=1)
 EVENTS, BUCKETS = "deployments_usageevent", "deployments_usagebucket"
@@ -33,35 +36,58 @@ GRAINS = ", ".join(f"('{grain}')" for grain in UsageGrain.values)
 # Grouped and sorted before the first row is written: whoever writes the same sums at the same time takes their locks in the same order, and has
 # its runs already.
 SUMS = f"""
-    SELECT deployment_id, grain, date_trunc(grain, ended_at, 'UTC'), product, project_id, namespace_id,
-           count(*), count(*) FILTER (WHERE state <> 'SUCCESS'), sum(duration_ms), sum(micro_credits)
+    SELECT deployment_id, grain, date_trunc(grain, minute, 'UTC'), product, project_id, namespace_id,
+           sum(hits), sum(failures), sum(duration_ms), sum(micro_credits)
     FROM {{source}} CROSS JOIN (VALUES {GRAINS}) AS grains (grain)
     GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
+MINUTES = """
+    SELECT deployment_id, product, project_id, namespace_id, date_trunc('minute', ended_at, 'UTC') AS minute, {single} AS single,
+           count(*) AS hits, count(*) FILTER (WHERE state <> 'SUCCESS') AS failures, sum(duration_ms) AS duration_ms,
+           sum(micro_credits) AS micro_credits, min(run::text) AS first
+    FROM {source} GROUP BY 1, 2, 3, 4, 5, 6"""
 INTO_BUCKETS = f"INSERT INTO {BUCKETS} ({KEY}, hits, failures, duration_ms, micro_credits)"
 INSERT = f"""
     WITH fresh AS (
         INSERT INTO {EVENTS} ({", ".join(COLUMNS)})
         SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())})
         ON CONFLICT (run) DO NOTHING RETURNING *
-    )
-    , sums AS (
-        {INTO_BUCKETS} {SUMS.format(source="fresh")}
+    ), minutes AS MATERIALIZED (
+        {MINUTES.format(source="fresh", single="CASE WHEN deployment_id = ANY(%s) THEN run END")}
+    ), sums AS (
+        {INTO_BUCKETS} {SUMS.format(source="minutes")}
         ON CONFLICT ({KEY}) DO UPDATE SET
             hits = {BUCKETS}.hits + excluded.hits,
             failures = {BUCKETS}.failures + excluded.failures,
             duration_ms = {BUCKETS}.duration_ms + excluded.duration_ms,
             micro_credits = {BUCKETS}.micro_credits + excluded.micro_credits
     )
-    SELECT count(*) FROM fresh"""  # noqa: S608
+    SELECT deployment_id, product, minute, hits, duration_ms::bigint, micro_credits::bigint, first FROM minutes"""  # noqa: S608
 OF_DAY = "({table}.{column} >= %(first)s AND {table}.{column} < %(end)s AND (%(deployment)s::uuid IS NULL OR {table}.deployment_id = %(deployment)s))"
 
 
-def insert_events(events: Sequence[UsageEvent]) -> int:
-    """Insert runs and add them to their sums; return how many were new. A run that is there already changes nothing, whoever reports it again."""
-    rows = sorted(events, key=lambda event: event.run)
+@dataclass(frozen=True, slots=True)
+class NewRuns:
+    """Runs of a deployment that ended in a minute and were not known before; `first` is the smallest of their ids."""
+
+    deployment_id: UUID
+    product: str
+    minute: datetime
+    runs: int
+    duration_ms: int
+    micro_credits: int
+    first: str
+
+
+def insert_events(events: Sequence[Report | UsageEvent], *, one_by_one: Iterable[UUID] = ()) -> list[NewRuns]:
+    """Insert runs and add them to their sums; return those that were new, by deployment and minute (of deployments in `one_by_one`, each run).
+
+    A run that is there already changes nothing, whoever reports it again.
+    """
+    rows = sorted(events, key=attrgetter("run"))
+    columns: list[Any] = [[getattr(event, name) for event in rows] for name in COLUMNS]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [[getattr(event, name) for event in rows] for name in COLUMNS])
-        return int(cursor.fetchone()[0])
+        cursor.execute(INSERT, [*columns, list(one_by_one)])
+        return [NewRuns(*row) for row in cursor.fetchall()]
 
 
 def rebuild_sums(
@@ -78,7 +104,8 @@ def rebuild_sums(
 def rebuild_day(first: datetime, deployment_id: UUID | None = None) -> int:
     """Write the sums of the day that begins at `first` anew, of one deployment or of all; return how many there are."""
     values = {"first": first, "end": first + DAY, "deployment": deployment_id}
-    of_day = f"(SELECT * FROM {EVENTS} WHERE {OF_DAY.format(table=EVENTS, column='ended_at')}) AS of_day"  # noqa: S608
+    events = f"(SELECT * FROM {EVENTS} WHERE {OF_DAY.format(table=EVENTS, column='ended_at')}) AS events"  # noqa: S608
+    of_day = f"({MINUTES.format(source=events, single='NULL')}) AS of_day"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLE {BUCKETS} IN SHARE ROW EXCLUSIVE MODE")
         cursor.execute(f"DELETE FROM {BUCKETS} WHERE {OF_DAY.format(table=BUCKETS, column='start')}", values)  # noqa: S608
