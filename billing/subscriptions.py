@@ -110,7 +110,6 @@ def leave_paid_subscription(wallet: Wallet) -> None:
     present = live_subscription(wallet.pk)
     if present is not None and present.stripe_id:
         end_subscription(present)
-        tell_change(wallet.pk)
         return_to_unpaid_plan(wallet)
 
 

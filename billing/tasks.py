@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError
 
 from billing.caps import review_months
 from billing.funding import review_times
+from billing.stripe import tasks as stripe_tasks  # noqa: F401 - Celery looks for tasks in this module alone
 from billing.subscriptions import renew_due
 
 logger = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ urlpatterns = [
     path("v1/", include("controlplane.webhooks.api.urls")),
     path("v1/", include("controlplane.hub.api.urls")),
     path("v1/", include("billing.api.urls")),
+    path("v1/", include("billing.api.stripe_urls")),
     path("v1/projects/jwt/", EndpointToken.as_view(), name="endpoint-token"),
     path("v1/", include("deployments.api.urls")),
     path("v1/", include("storage.api.urls")),

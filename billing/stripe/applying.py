@@ -13,9 +13,11 @@ from django.db import connection, transaction
 from billing.funding import write_notice
 from billing.models import Grant, Invoice, NoticeKind, Plan, StripeSync, Subscription, SubscriptionStatus, Wallet
 from billing.stripe.access import stripe_api
+from billing.stripe.errors import UnknownAtStripe, WrongAccount
 from billing.stripe.shapes import BilledPeriod, CustomerState, SoldInvoice, SoldSubscription
 from billing.subscriptions import follow_paid_subscription, grant_plan, leave_paid_subscription, live_subscription
 from billing.wallets import locked_wallet
+from controlplane.audit.services import record
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +30,18 @@ ON CONFLICT (wallet_id) DO UPDATE SET asked = billing_stripesync.asked + 1 RETUR
 def sync_wallet(wallet_id: UUID) -> CustomerState | None:
     """Ask Stripe about a wallet's customer, and apply the answer; None when the wallet has no customer.
 
-    Again changes nothing. Raises `NotConfigured` and `StripeUnavailable`. Subscriptions that are one too many are cancelled at Stripe.
+    Again changes nothing. Raises `NotConfigured`, `StripeUnavailable`, `WrongAccount`. Subscriptions that are one too many are cancelled at Stripe.
     """
     customer_id = Wallet.objects.values_list("stripe_customer_id", flat=True).get(pk=wallet_id)
     if not customer_id:
         return None
     api = stripe_api()
     ticket = take_ticket(wallet_id)
-    state = api.customer_state(customer_id)
+    try:
+        state = api.customer_state(customer_id)
+    except UnknownAtStripe as error:
+        logger.error("stripe: customer %s of wallet %s is unknown: STRIPE_SECRET_KEY is of another account", customer_id, wallet_id)  # noqa: TRY400
+        raise WrongAccount from error
     for surplus in apply_state(wallet_id=wallet_id, state=state, ticket=ticket):
         logger.warning("wallet %s: subscription %s is one too many and is cancelled", wallet_id, surplus.id)
         api.cancel_now(surplus.id)
@@ -62,10 +68,29 @@ def apply_state(*, wallet_id: UUID, state: CustomerState, ticket: int) -> list[S
         grant_paid_periods(wallet, state.invoices)
         if not StripeSync.objects.filter(wallet=wallet, applied__lt=ticket).update(applied=ticket):
             return []
+        before = live_subscription(wallet.pk)
         surplus = follow(wallet, state)
         if not state.exists:
             Wallet.objects.filter(pk=wallet.pk).update(stripe_customer_id=None)
+        note_change(wallet, before, live_subscription(wallet.pk))
     return surplus
+
+
+def note_change(wallet: Wallet, before: Subscription | None, after: Subscription | None) -> None:
+    """Write into the workspace's audit log that its plan or the standing of its subscription is another one, whoever has made it so."""
+    was, is_now = ([one.plan.code, one.status] if one is not None else None for one in (before, after))
+    if was != is_now:
+        told = {"before": was, "after": is_now}
+        name = str(wallet.workspace_id)
+        record(
+            actor=None,
+            action="subscription.follow",
+            kind="subscription",
+            target=wallet.pk,
+            name=name,
+            chain=wallet.workspace_id,
+            details=told,
+        )
 
 
 def keep_invoices(wallet: Wallet, invoices: tuple[SoldInvoice, ...]) -> None:

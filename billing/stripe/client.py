@@ -40,7 +40,7 @@ def translated() -> Iterator[None]:
         translate_refusal(error)
     except stripe.StripeError as error:
         logger.warning("stripe: %s, status %s, request %s", type(error).__name__, error.http_status, error.request_id)
-        raise StripeUnavailable from error
+        raise StripeUnavailable(answered=(error.http_status or 0) >= 500) from error
 
 
 def translate_refusal(error: stripe.InvalidRequestError) -> NoReturn:
@@ -75,14 +75,14 @@ class StripeApi:
             return self.sdk.v1.customers.create({"name": name, "email": email, "metadata": metadata}, once(key)).id
 
     def customer_state(self, customer_id: str) -> CustomerState:
-        """Return all that Stripe knows of a customer, in three questions or a few more."""
+        """Return all that Stripe knows of a customer, in three questions or a few more. Raises `UnknownAtStripe` for one it never had."""
+        with translated():
+            exists = not getattr(self.sdk.v1.customers.retrieve(customer_id), "deleted", False)
         try:
             with translated():
-                if getattr(self.sdk.v1.customers.retrieve(customer_id), "deleted", False):
-                    return CustomerState(customer_id, False, self.subscriptions_of(customer_id), self.invoices_of(customer_id))
-                return CustomerState(customer_id, True, self.subscriptions_of(customer_id), self.invoices_of(customer_id))
+                return CustomerState(customer_id, exists, self.subscriptions_of(customer_id), self.invoices_of(customer_id))
         except UnknownAtStripe:
-            return CustomerState(customer_id, exists=False)
+            return CustomerState(customer_id, exists)
 
     def subscriptions_of(self, customer_id: str) -> tuple[SoldSubscription, ...]:
         """Return a customer's subscriptions, ended ones too."""

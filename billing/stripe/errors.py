@@ -16,9 +16,13 @@ class NotConfigured(Conflict):
 
 
 class StripeUnavailable(Unavailable):
-    """Stripe did not answer, or not as it should (503). What was asked for may have been done: asking again does it once."""
+    """Stripe did not answer, or not as it should (503). What was asked for may have been done.
 
-    def __init__(self) -> None:
+    `answered`: it said that something went wrong. It says so for a day to the same idempotency key.
+    """
+
+    def __init__(self, *, answered: bool = False) -> None:
+        self.answered = answered
         super().__init__("payments_unavailable", "The payment service does not answer now. Nothing is paid twice: try again in a minute.")
 
 
@@ -32,8 +36,15 @@ class CardRefused(PaymentRequired):
         )
 
 
+class WrongAccount(Unavailable):
+    """Stripe has never heard of a customer of ours (503): the key is another account's. Nothing is changed for that."""
+
+    def __init__(self) -> None:
+        super().__init__("payments_unavailable", "The payment service is not set up right: ask the operator to compare the Stripe keys.")
+
+
 class UnknownAtStripe(Exception):
-    """Stripe knows no such thing: it was deleted there, or the key is another account's."""
+    """Stripe knows no such thing."""
 
 
 class RefusedByStripe(Exception):

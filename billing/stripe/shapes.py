@@ -84,7 +84,7 @@ class SoldInvoice:
 
 @dataclass(frozen=True, slots=True)
 class CustomerState:
-    """All that Stripe knows of a customer now. `exists` is False for one that was deleted there, or is another account's."""
+    """All that Stripe knows of a customer now. `exists` is False for one that was deleted there."""
 
     customer_id: str
     exists: bool
