@@ -26,3 +26,8 @@ def billed_workspace(actor: User, permission: Permission, namespace_id: UUID) ->
     root = visible_namespace(actor, namespace_id).lineage()[0]
     require(actor, permission, root)
     return Billed(root, wallet_of(root))
+
+
+def root_of(wallet: Wallet) -> Namespace:
+    """Return the root namespace of a wallet's workspace."""
+    return Namespace.objects.get(parent=None, **{"owner" if wallet.is_personal else "organization": wallet.workspace_id})

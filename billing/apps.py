@@ -10,8 +10,12 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        """Have the plans that an installation begins with, and be asked before something is created."""
+        """Have the plans that an installation begins with, be asked before something is created, and say what arguments of routes name."""
         from billing import receivers  # noqa: F401
+        from billing.access import root_of
+        from billing.models import SpendCap
         from billing.plans import create_missing_plans
+        from controlplane.workspaces.replays import register_permission_argument
 
         post_migrate.connect(create_missing_plans, sender=self, dispatch_uid="billing.plans")
+        register_permission_argument("cap_id", SpendCap, lambda cap: root_of(cap.wallet))

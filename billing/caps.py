@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
@@ -161,6 +162,30 @@ def tell_share(cap: SpendCap, spent: int, share: int) -> None:
 def label_of(deployment_id: UUID) -> str:
     """Return the path of a deployment's workflow, as bills name it."""
     return BilledDeployment.objects.values_list("label", flat=True).get(pk=deployment_id)
+
+
+def shown_caps(caps: Sequence[SpendCap]) -> list[dict[str, Any]]:
+    """Return caps of one wallet as people read them, with what is used of them."""
+    used = spent_of_caps({cap.wallet_id for cap in caps})
+    labels = dict(
+        BilledDeployment.objects.filter(pk__in=[cap.deployment_id for cap in caps if cap.deployment_id]).values_list("pk", "label")
+    )
+    return [
+        {
+            "id": cap.pk,
+            "deployment": cap.deployment_id,
+            "label": labels.get(cap.deployment_id) if cap.deployment_id else None,
+            "period": cap.period,
+            "amount": cap.amount,
+            "used": used[cap.pk],
+            "in_credits": {"amount": credits_text(cap.amount), "used": credits_text(used[cap.pk])},
+            "share": used[cap.pk] * 100 // cap.amount,
+            "reached_at": cap.reached_at,
+            "created_at": cap.created_at,
+            "updated_at": cap.updated_at,
+        }
+        for cap in caps
+    ]
 
 
 def first_of_month() -> date:

@@ -2,4 +2,6 @@
 
 from django.urls import URLPattern
 
-urlpatterns: list[URLPattern] = []
+from billing.api import ledger_urls
+
+urlpatterns: list[URLPattern] = [*ledger_urls.urlpatterns]

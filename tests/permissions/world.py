@@ -13,6 +13,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
+from billing.caps import set_cap
 from controlplane.accounts.keys import current_key
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import Scope
@@ -98,6 +99,7 @@ class World:
         self.colleague = make_member(self.organization, Role.MEMBER, make_user("colleague"))
         give_role(actor=self.owner, target=self.project, user_id=self.colleague.pk, role=Role.MANAGER)
         give_role(actor=self.owner, target=self.inner, user_id=self.colleague.pk, role=Role.MANAGER)
+        self.cap = set_cap(actor=self.owner, namespace_id=self.root.pk, deployment_id=None, period="MONTH", amount=10**12)
         self.listen()
         self.publish()
         self.store()
@@ -177,6 +179,7 @@ class World:
             "deployment_id": self.deployment.pk,
             "schedule_id": self.schedule.pk,
             "webhook_id": self.webhook.pk,
+            "cap_id": self.cap.pk,
             "delivery_id": self.delivery.uid,
             "user_id": self.colleague.pk,
             "token_id": own.pk if own else self.owner.pk,
@@ -233,6 +236,8 @@ BODIES: dict[tuple[str, str], Body] = {
     ("project-member", "PUT"): lambda _: {"role": "OWNER"},
     ("project-workflows", "POST"): lambda _: {"archive": archive()},
     ("project-webhooks", "POST"): lambda _: {"target_url": "https://hooks.example.com/other", "events": ["run.failed"]},
+    ("billing-caps", "POST"): lambda world: {"deployment": str(world.deployment.pk), "period": "TOTAL", "amount": 10**12},
+    ("billing-cap", "PUT"): lambda _: {"amount": 10**13},
     ("webhook", "PATCH"): lambda _: {"events": ["deployment.error"]},
     ("workflow-deployments", "POST"): lambda _: OFFER,
     ("deployment", "PUT"): lambda _: {"size": "M"},
