@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, path
 
-from billing.api import cap_views, ledger_views
+from billing.api import cap_views, export_views, ledger_views
 
 BILLING = "namespaces/<uuid:namespace_id>/billing/"
 
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{BILLING}grants/", ledger_views.BillingGrants.as_view(), name="billing-grants"),
     path(f"{BILLING}charges/", ledger_views.BillingCharges.as_view(), name="billing-charges"),
     path(f"{BILLING}entries/", ledger_views.BillingEntries.as_view(), name="billing-entries"),
+    path(f"{BILLING}export/", export_views.BillingExport.as_view(), name="billing-export"),
     path(f"{BILLING}caps/", cap_views.BillingCapList.as_view(), name="billing-caps"),
     path(f"{BILLING}caps/<uuid:cap_id>/", cap_views.BillingCapDetail.as_view(), name="billing-cap"),
 ]
