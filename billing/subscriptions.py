@@ -98,9 +98,9 @@ def follow_paid_subscription(*, wallet: Wallet, stripe_id: str, **facts: Any) ->
         return None
     if facts.get("plan", known.plan) != known.plan:
         tell_change(wallet.pk)
-    for name, value in facts.items():
+    before = SubscriptionStatus(known.status)
+    for name, value in {**facts, "ended_at": None}.items():
         setattr(known, name, value)
-    before, known.ended_at = SubscriptionStatus(known.status), None
     known.save()
     return before
 

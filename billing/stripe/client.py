@@ -45,7 +45,7 @@ def translated() -> Iterator[None]:
 
 def translate_refusal(error: stripe.InvalidRequestError) -> NoReturn:
     """Tell what Stripe does not know from what it will not do."""
-    logger.info("stripe: refused with %s (%s), request %s", error.code, error.param, error.request_id)
+    logger.debug("stripe: refused with %s (%s), request %s", error.code, error.param, error.request_id)
     raise (UnknownAtStripe if error.code == "resource_missing" else RefusedByStripe)(error.code or "") from error
 
 

@@ -84,4 +84,5 @@ class Webhooks:
 
     def replay(self, wanted: Callable[[Json], bool] = lambda event: True) -> None:
         """Have what was delivered or lost wait again."""
-        self.waiting += [event for event in [*self.delivered, *self.dropped] if wanted(event)]
+        known = {event["id"]: event for event in [*self.delivered, *self.dropped]}
+        self.waiting += [event for event in known.values() if wanted(event)]
