@@ -1,24 +1,23 @@
-"""Plans: those that an installation begins with, and changes by operators."""
+"""Plans: those that an installation begins with (billing/plan_edits.py has the changes by operators)."""
 
 from __future__ import annotations
 
 import tomllib
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from django.db import transaction
+from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from billing.errors import UnknownPlan
-from billing.models import Plan
+from billing.models import Plan, Subscription, SubscriptionStatus, Wallet
 from billing.pricing import MICRO_PER_CREDIT
-from controlplane.audit.services import record
-from controlplane.common.errors import InvalidInput
 
 PLANS_FILE = Path(__file__).parent / "plans.toml"
 BYTES_PER_GB = 1_000_000_000
 SAME = ("code", "name", "rank", "interval", "price_cents", "hits", "validity_months", "personal", "organizations", "infrastructures")
 SWITCHES = ("calls_a_minute", "offered", "unmetered")
-EDITABLE = frozenset(field.name for field in Plan._meta.get_fields() if field.concrete) - {"id", "code", "created_at", "updated_at"}
 
 
 def create_missing_plans(**_: Any) -> int:
@@ -58,24 +57,19 @@ def plan_by_code(code: str) -> Plan:
     return found
 
 
-def edit_plan(*, code: str, reason: str, **changes: Any) -> Plan:
-    """Change a plan, or make it: for operators. It counts for its subscribers from their next use, credits from their next period.
+def own_plan(user_id: UUID) -> Plan | None:
+    """Return the plan of a person's own workspace; where nobody has opened its wallet yet, the one that it will get."""
+    live = Plan.objects.filter(subscriptions__in=live_subscriptions(user_id)).first()
+    if live is not None or Wallet.objects.filter(workspace_id=user_id).exists():
+        return live
+    return Plan.objects.filter(code=settings.PERSONAL_PLAN).first()
 
-    Raises `InvalidInput` for a field that a plan does not have or a value that it cannot have.
-    """
-    if unknown := sorted(set(changes) - EDITABLE):
-        raise InvalidInput("unknown_field", f"A plan has no {', '.join(unknown)}. It has: {', '.join(sorted(EDITABLE))}.")
-    with transaction.atomic():
-        plan = Plan.objects.select_for_update().filter(code=code).first() or Plan(
-            code=code, name=code, rank=90, interval="ONCE", offered=False
-        )
-        before = {name: getattr(plan, name) for name in changes}
-        for name, value in changes.items():
-            setattr(plan, name, value)
-        plan.full_clean()
-        plan.save()
-        told = {name: [before[name], value] for name, value in changes.items() if before[name] != value}
-        record(
-            actor=None, action="plan.edit", kind="plan", target=plan.pk, name=code, chain=None, details={"changed": told, "reason": reason}
-        )
-    return plan
+
+def live_subscriptions(workspace_id: UUID) -> QuerySet[Any]:
+    """Return the subscription that a workspace has now, as rows."""
+    return Subscription.objects.filter(wallet__workspace_id=workspace_id).exclude(status=SubscriptionStatus.ENDED)
+
+
+def plans_to_show(own: Plan | None) -> QuerySet[Plan]:
+    """Return the plans that can be chosen, and one's own."""
+    return Plan.objects.filter(Q(offered=True) | Q(pk=own.pk if own else None)).order_by("rank", "code")
