@@ -99,8 +99,13 @@ def write_notice(wallet: Wallet, kind: NoticeKind, subject: str, detail: str, *,
 
 
 def tell_change(wallet_id: UUID) -> None:
-    """Leave word for the reconciler, and a hint once it is committed."""
-    FundingChange.objects.create(wallet_id=wallet_id)
+    """Leave word for the reconciler that a wallet stands otherwise, and a hint once it is committed."""
+    tell_changes([wallet_id])
+
+
+def tell_changes(wallet_ids: Iterable[UUID]) -> None:
+    """Leave word of several wallets, with one hint."""
+    FundingChange.objects.bulk_create([FundingChange(wallet_id=pk) for pk in wallet_ids], batch_size=1000)
 
     def hint() -> None:
         send_task("deployments.follow_funding", expires=5, retry=False)
