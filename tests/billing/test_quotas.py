@@ -19,6 +19,7 @@ from controlplane.common.objectstore import object_store
 from controlplane.hub.models import Algorithm
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Namespace, Organization
+from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
 from deployments.models import Deployment
 from deployments.states import DesiredState, Status
@@ -323,6 +324,6 @@ def test_an_organization_with_a_plan_deploys(api: Api, user: User, organization:
     wallet = open_wallet(organization.pk, is_personal=False)
     begin_subscription(wallet=wallet, plan=plan_by_code("starter-monthly"))
     workflow = make_workflow(make_shared_project(organization), user=user)
-    manager = make_member(organization, "MANAGER")
+    manager = make_member(organization, Role.MANAGER)
 
     assert [deploy(api(manager), workflow).status_code for _ in range(4)] == [201, 201, 201, 409]
