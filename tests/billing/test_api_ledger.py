@@ -348,6 +348,6 @@ def test_lines_of_one_workspace_are_not_in_another(api: Api, payer: User, deploy
     other = make_user()
     address = f"/v1/namespaces/{other.namespaces.get(parent=None).pk}/billing/charges/"
 
-    for query in ({}, {"deployment": deployment.pk}, {"project": deployment.project_id}, {"by": "day"}):
+    for query in ({}, {"deployment": str(deployment.pk)}, {"project": str(deployment.project_id)}, {"by": "day"}):
         assert api(other).get(address, query).json()["count"] == 0
     assert read("charges/")["count"] == 1
