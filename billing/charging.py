@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from billing.caps import review_caps
 from billing.funding import review_wallets
 from billing.models import Unit
 from billing.wallets import lock_wallets
+from controlplane.common.arrays import array_text
 
 # Charges and grants as lengths on one line for each wallet: charge n lies from lo to hi, so do the grants by expiry, and where two overlap is what the
 # one takes of the other. Behind the last grant lies the platform, without an end.
@@ -25,7 +27,7 @@ CHARGE = """
 WITH charge AS (
     SELECT key, wallet, deployment, price, quantity, amount, from_at, to_at, n,
         sum(amount) OVER (PARTITION BY wallet ORDER BY from_at, n)::bigint AS hi
-    FROM unnest(%(key)s::text[], %(wallet)s::uuid[], %(deployment)s::uuid[], %(price)s::bigint[], %(quantity)s::bigint[],
+    FROM unnest(%(key)s::text[], %(wallet_id)s::uuid[], %(deployment_id)s::uuid[], %(price_id)s::bigint[], %(quantity)s::bigint[],
         %(amount)s::bigint[], %(from_at)s::timestamptz[], %(to_at)s::timestamptz[])
         WITH ORDINALITY AS given (key, wallet, deployment, price, quantity, amount, from_at, to_at, n)
 ), numbered AS MATERIALIZED (
@@ -115,18 +117,11 @@ def charge(charges: Sequence[Charge], *, unit: Unit = Unit.MICRO_CREDIT) -> None
 
 def run_statement(charges: Sequence[Charge], unit: Unit) -> None:
     """Book charges between which no grant of their wallets begins or ends."""
-    rows: dict[str, Any] = {
-        "key": [one.key for one in charges],
-        "wallet": [one.wallet_id for one in charges],
-        "deployment": [one.deployment_id for one in charges],
-        "price": [one.price_id for one in charges],
-        "quantity": [one.quantity for one in charges],
-        "amount": [one.amount for one in charges],
-        "from_at": [one.from_at for one in charges],
-        "to_at": [one.to_at for one in charges],
-    }
+    names = ("key", "wallet_id", "deployment_id", "price_id", "quantity", "amount", "from_at", "to_at")
+    columns = zip(*map(attrgetter(*names), charges), strict=True)
+    given: dict[str, Any] = {name: array_text(values) for name, values in zip(names, columns, strict=True)}
     with connection.cursor() as cursor:
-        cursor.execute(CHARGE, {**rows, "unit": unit.value})
+        cursor.execute(CHARGE, {**given, "unit": unit.value})
 
 
 def boundaries(charges: Iterable[Charge]) -> dict[UUID, list[datetime]]:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Coalesce
 
 from billing.charging import Charge, boundaries_between, charge
@@ -150,6 +150,13 @@ def close_ended(resources: Iterable[MeteredResource], now: datetime) -> None:
     MeteredResource.objects.filter(pk__in=[one.pk for one in ended]).update(closed_at=now)
     for one in ended:
         release_hold(str(one.pk))
+
+
+def metered_since() -> datetime | None:
+    """Return up to when the running instance that was left out longest is charged; None where none runs."""
+    rows = MeteredResource.objects.filter(closed_at=None, billable=True, ending_at=None, started_at__isnull=False)
+    found: datetime | None = rows.aggregate(since=Min(Coalesce("billed_until", "started_at")))["since"]
+    return found
 
 
 def register_instance(*, resource_id: UUID, wallet_id: UUID, deployment_id: UUID, price_id: int) -> None:

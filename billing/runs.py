@@ -39,7 +39,7 @@ class RunsUsed:
     first: str
 
 
-def paying_by_run(deployment_ids: Iterable[UUID]) -> set[UUID]:
+def paying_by_run(deployment_ids: Iterable[UUID | str]) -> set[UUID]:
     """Return those of the deployments whose workspace has free runs: their runs have to come one by one."""
     rows = BilledDeployment.objects.filter(deployment_id__in=set(deployment_ids), wallet__grants__unit=Unit.HIT)
     return set(rows.values_list("deployment_id", flat=True).distinct())

@@ -91,6 +91,7 @@ LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 PERSONAL_PLAN = env("PERSONAL_PLAN", default="free")
 ORGANIZATION_PLAN = "" if (given := env("ORGANIZATION_PLAN", default="none")) == "none" else given
 CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
+METERING_SECONDS = env.float("METERING_SECONDS", default=60)
 # Payments (docs/stripe.md). Without a key the operator grants credits. Another address than Stripe's own is for tests.
 STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE = (
     "" if (given := env(name, default="none")) == "none" else given

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from django.conf import settings
 
@@ -32,10 +32,10 @@ def announce_status(deployment: Deployment, before: Status, after: Status, reaso
 
 def announce_runs(runs: Sequence[Report]) -> None:
     """Tell of runs that have ended. A run that is reported again has the same event, which no webhook gets twice into its outbox."""
-    listening = listening_projects({run.project_id for run in runs})
+    listening = {str(pk) for pk in listening_projects({run.project_id for run in runs})}
     told = [run for run in runs if run.project_id in listening]
     # In one order whoever writes them, so that two workers with the same reports do not wait for each other.
-    emit_events([event_of_run(run) for run in sorted(told, key=lambda run: (run.ended_at, run.run))])
+    emit_events([event_of_run(run) for run in sorted(told, key=lambda run: (run.ended_ms, run.run))])
 
 
 def emit_all(names: Sequence[str], deployment: Deployment, data: dict[str, Any]) -> None:
@@ -64,18 +64,18 @@ def described(deployment: Deployment) -> dict[str, Any]:
 def event_of_run(run: Report) -> NewEvent:
     """Return the event of a run; its id follows from the run's."""
     return NewEvent(
-        project_id=run.project_id,
+        project_id=UUID(run.project_id),
         type=RUN_EVENTS[run.state],
-        subject=str(run.run),
+        subject=run.run,
         data={
-            "run": str(run.run),
-            "deployment": str(run.deployment_id),
-            "workflow": str(run.workflow_id),
+            "run": run.run,
+            "deployment": run.deployment_id,
+            "workflow": run.workflow_id,
             "state": run.state,
             "duration_ms": run.duration_ms,
             "product": run.product,
             "micro_credits": run.micro_credits,
         },
         occurred_at=run.ended_at,
-        event_id=uuid5(run.run, "ended"),
+        event_id=uuid5(UUID(run.run), "ended"),
     )

@@ -11,7 +11,6 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "deployments.keep_watch": {"task": "deployments.keep_watch", "schedule": 5.0, "options": {"expires": 5}},
     "deployments.alert_operators": {"task": "deployments.alert_operators", "schedule": 60.0, "options": {"expires": 60}},
     "deployments.tail_logs": {"task": "deployments.tail_logs", "schedule": 1.0, "options": {"expires": 3}},
-    "deployments.consume_usage": {"task": "deployments.consume_usage", "schedule": 1.0, "options": {"expires": 3}},
     "webhooks.deliver_due": {"task": "webhooks.deliver_due", "schedule": 1.0, "options": {"expires": 3}},
     "webhooks.prune": {"task": "webhooks.prune", "schedule": 3600.0, "options": {"expires": 600}},
     "accounts.restore_revocations": {"task": "accounts.restore_revocations", "schedule": 2.0, "options": {"expires": 3}},

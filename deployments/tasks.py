@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import datetime
 from uuid import UUID
 
-import redis
 from celery import shared_task
-from django.db import InterfaceError, OperationalError
 
 from controlplane.common import clock
 from deployments.alerts import mail_alerts
@@ -17,16 +14,14 @@ from deployments.clockwork import expire_deployments, run_schedules
 from deployments.funding import compare_all, follow_funding
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
+from deployments.meter_watch import watch_meters
 from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
 from deployments.reconcile.sweep import sweep_providers
 from deployments.reconcile.watch import watch_new_revisions
 from deployments.routing import repair_routes
-from deployments.usage import consume_usage
 from deployments.wakeups import send_wakeup
-
-logger = logging.getLogger(__name__)
 
 # A next look that is nearer than this does not wait for beat.
 FOLLOW_UP_SECONDS = 1.0
@@ -84,8 +79,9 @@ def follow_funding_task() -> None:
 
 @shared_task(name="deployments.alert_operators")
 def alert_operators_task() -> None:
-    """Each minute: find what takes too long, mail what is new, and compare all deployments with what billing says."""
+    """Each minute: find what takes too long or is not charged, mail what is new, and compare all deployments with what billing says."""
     compare_all()
+    watch_meters()
     tell_overdue()
     mail_alerts()
 
@@ -94,15 +90,6 @@ def alert_operators_task() -> None:
 def tail_logs_task() -> None:
     """Each second: fetch new log lines of all replicas."""
     tail_logs()
-
-
-@shared_task(name="deployments.consume_usage")
-def consume_usage_task() -> None:
-    """Each second: write reported runs to PostgreSQL."""
-    try:
-        consume_usage()
-    except (redis.RedisError, InterfaceError, OperationalError) as error:
-        logger.warning("usage not written, next try in a second: %s", error)
 
 
 @shared_task(name="deployments.keep_log_partitions")

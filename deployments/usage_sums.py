@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models.functions import TruncDay
 
+from controlplane.common.arrays import array_text
 from deployments.models import UsageBucket, UsageEvent, UsageGrain
-from deployments.reports import Report
+from deployments.reports import Report, report_of
 
 DAY = timedelta(days=1)
 EVENTS, BUCKETS = "deployments_usageevent", "deployments_usagebucket"
+# As Report has them: what they are called in the table, and how they arrive.
 COLUMNS = {
     "run": "uuid",
     "deployment_id": "uuid",
@@ -26,11 +27,12 @@ COLUMNS = {
     "product": "text",
     "state": "text",
     "duration_ms": "bigint",
-    "ended_at": "timestamptz",
+    "ended_at": "bigint",
     "micro_credits": "bigint",
     "revision": "integer",
     "fault": "boolean",
 }
+GIVEN = ", ".join("to_timestamp(ended_at / 1000.0)" if name == "ended_at" else name for name in COLUMNS)
 KEY = "deployment_id, grain, start, product, project_id, namespace_id"
 GRAINS = ", ".join(f"('{grain}')" for grain in UsageGrain.values)
 # Grouped and sorted before the first row is written: whoever writes the same sums at the same time takes their locks in the same order, and has
@@ -49,8 +51,9 @@ INTO_BUCKETS = f"INSERT INTO {BUCKETS} ({KEY}, hits, failures, duration_ms, micr
 INSERT = f"""
     WITH fresh AS (
         INSERT INTO {EVENTS} ({", ".join(COLUMNS)})
-        SELECT * FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())})
-        ON CONFLICT (run) DO NOTHING RETURNING *
+        SELECT {GIVEN} FROM unnest({", ".join(f"%s::{kind}[]" for kind in COLUMNS.values())}) AS given ({", ".join(COLUMNS)})
+        ON CONFLICT (run) DO NOTHING
+        RETURNING run, deployment_id, product, project_id, namespace_id, state, duration_ms, ended_at, micro_credits
     ), minutes AS MATERIALIZED (
         {MINUTES.format(source="fresh", single="CASE WHEN deployment_id = ANY(%s) THEN run END")}
     ), sums AS (
@@ -83,10 +86,11 @@ def insert_events(events: Sequence[Report | UsageEvent], *, one_by_one: Iterable
 
     A run that is there already changes nothing, whoever reports it again.
     """
-    rows = sorted(events, key=attrgetter("run"))
-    columns: list[Any] = [[getattr(event, name) for event in rows] for name in COLUMNS]
+    if not events:
+        return []
+    reports = sorted(event if isinstance(event, Report) else report_of(event) for event in events)
     with connection.cursor() as cursor:
-        cursor.execute(INSERT, [*columns, list(one_by_one)])
+        cursor.execute(INSERT, [*(array_text(values) for values in zip(*reports, strict=True)), list(one_by_one)])
         return [NewRuns(*row) for row in cursor.fetchall()]
 
 

@@ -1,4 +1,4 @@
-"""Our own processes: agent, web, gateway, worker, builder, beat. Add one here and in docker-compose.yml."""
+"""Our own processes: agent, web, gateway, worker, builder, meter, beat. Add one here and in docker-compose.yml."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ def initial_step(environment: Mapping[str, str]) -> Program:
 def applications(options: Options, *, data: DataDir, settings: Mapping[str, str], environment: Mapping[str, str]) -> list[Service]:
     """Our processes in the order of their start. `environment` holds the settings and all else that they inherit."""
     service = partial(_python, environment=environment)
-    worker_log, builder_log = log_path(data.logs, "worker"), log_path(data.logs, "builder")
+    worker_log, builder_log, meter_log = (log_path(data.logs, name) for name in ("worker", "builder", "meter"))
     return [
         service(
             "agent",
@@ -52,6 +52,7 @@ def applications(options: Options, *, data: DataDir, settings: Mapping[str, str]
         ),
         service("worker", worker_words(concurrency=environment.get("WORKER_CONCURRENCY", "4")), probe=log_says(worker_log, " ready.")),
         service("builder", builder_words(concurrency=environment.get("BUILD_CONCURRENCY", "2")), probe=log_says(builder_log, " ready.")),
+        service("meter", meter_words(), probe=log_says(meter_log, "meter ready.")),
         service("beat", beat_words(data), stop_seconds=3.0),
     ]
 
@@ -67,6 +68,11 @@ def granian_words(port: int, *, workers: str) -> list[str]:
 def builder_words(*, concurrency: str) -> list[str]:
     """A worker that does nothing but build bundles."""
     return [*worker_words(concurrency=concurrency, name="builder"), "-Q", "slipway-builds"]
+
+
+def meter_words() -> list[str]:
+    """The process that charges."""
+    return ["manage.py", "meter"]
 
 
 def worker_words(*, concurrency: str, name: str = "slipway") -> list[str]:

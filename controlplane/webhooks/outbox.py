@@ -60,7 +60,7 @@ def emit_events(events: Sequence[NewEvent]) -> None:
         deliver_soon()
 
 
-def listening_projects(project_ids: set[UUID]) -> set[UUID]:
+def listening_projects(project_ids: set[str]) -> set[UUID]:
     """Return those of the projects that have a webhook at all: for whoever has thousands of events that are work to describe."""
     return set(Webhook.objects.filter(project_id__in=project_ids, active=True).values_list("project_id", flat=True))
 

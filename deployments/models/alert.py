@@ -15,6 +15,7 @@ class AlertKind(models.TextChoices):
     OVERDUE = "OVERDUE"
     PROVIDER_SILENT = "PROVIDER_SILENT"
     USAGE_REFUSED = "USAGE_REFUSED"
+    METER_SILENT = "METER_SILENT"
 
 
 class Alert(BaseModel):

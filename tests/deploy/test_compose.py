@@ -20,7 +20,7 @@ from storage.uploads import PREFIX
 
 SETTINGS_FILES = ["controlplane/settings.py", "gateway/settings.py", "deployments/providers/local/agent.py"]
 REQUIRED = ["SECRET_KEY", "FIELD_KEY", "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_SECRET_KEY", "INSTALLATION_ID", "SLIPWAY_DOMAIN"]
-OURS = {"prepare", "web", "gateway", "worker", "builder", "beat", "agent"}
+OURS = {"prepare", "web", "gateway", "worker", "builder", "meter", "beat", "agent"}
 
 
 def compose(folder: Path, **values: str) -> subprocess.CompletedProcess[str]:

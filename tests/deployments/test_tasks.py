@@ -6,16 +6,14 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
-from django.db import OperationalError
 
 from controlplane.accounts.models import User
 from controlplane.celery import app
 from controlplane.embedded.applications import builder_words
-from deployments import tasks, usage
-from deployments.models import Deployment, UsageEvent
+from deployments import tasks
+from deployments.models import Deployment
 from deployments.schedule import BEAT_SCHEDULE
 from tests.deployments.builders import deploy
-from tests.deployments.test_usage import report
 from tests.fakes.provider import FakeProvider
 
 Settle = Callable[..., Deployment]
@@ -74,22 +72,3 @@ def test_beat_alone_brings_a_deployment_to_running(owner: User, cloud: FakeProvi
 
     deployment.refresh_from_db()
     assert deployment.status == "RUNNING"
-
-
-def test_usage_that_the_database_did_not_take_is_written_at_the_next_tick_by_any_worker(
-    owner: User, cloud: FakeProvider, settle: Settle, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fields = report(settle(deploy(owner)))
-
-    def fail(*rows: object, **options: object) -> None:
-        raise OperationalError("the server closed the connection unexpectedly")
-
-    with monkeypatch.context() as outage:
-        outage.setattr(usage, "insert_events", fail)
-        tasks.consume_usage_task()
-        assert not UsageEvent.objects.exists()
-    monkeypatch.setattr(usage, "consumer_name", lambda: "another worker")
-
-    tasks.consume_usage_task()
-
-    assert [str(event.run) for event in UsageEvent.objects.all()] == [fields["run"]]

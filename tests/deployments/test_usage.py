@@ -13,7 +13,7 @@ from controlplane.accounts.models import User
 from controlplane.common.clock import milliseconds
 from controlplane.common.ids import uuid7
 from controlplane.common.valkey import valkey
-from deployments import usage
+from deployments import usage, usage_stream
 from deployments.models import Alert, Deployment, UsageEvent
 from deployments.selectors_usage import usage_by_product
 from deployments.usage import consume_usage
@@ -114,7 +114,7 @@ def test_a_worker_that_dies_before_the_commit_loses_nothing(running: Deployment,
         patch.setattr(usage, "store", lambda entries: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             consume_usage()
-    monkeypatch.setattr(usage, "RECLAIM_AFTER_MS", 0)
+    monkeypatch.setattr(usage_stream, "RECLAIM_AFTER_MS", 0)
 
     consume_usage()
 
@@ -128,7 +128,7 @@ def test_a_worker_that_dies_after_the_commit_counts_nothing_twice(running: Deplo
         with pytest.raises(ZeroDivisionError):
             consume_usage()
     assert (UsageEvent.objects.count(), valkey().xlen("sw:usage")) == (1, 1)
-    monkeypatch.setattr(usage, "RECLAIM_AFTER_MS", 0)
+    monkeypatch.setattr(usage_stream, "RECLAIM_AFTER_MS", 0)
 
     consume_usage()
 
@@ -136,7 +136,7 @@ def test_a_worker_that_dies_after_the_commit_counts_nothing_twice(running: Deplo
 
 
 def test_more_runs_than_a_batch_all_arrive(running: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(usage, "BATCH", 7)
+    monkeypatch.setattr(usage_stream, "BATCH", 7)
     for _ in range(30):
         report(running)
 

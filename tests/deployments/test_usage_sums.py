@@ -21,7 +21,7 @@ from controlplane.accounts.models import User
 from controlplane.common.clock import milliseconds
 from controlplane.common.errors import InvalidInput
 from controlplane.common.ids import uuid7
-from deployments import usage
+from deployments import usage_stream
 from deployments.models import Deployment, UsageBucket, UsageEvent
 from deployments.selectors_usage import faults_since, usage_by_product
 from deployments.usage import consume_usage
@@ -144,7 +144,7 @@ def test_a_worker_that_dies_after_the_commit_adds_nothing_twice(deployment: Depl
         patch.setattr("redis.client.Pipeline.execute", lambda pipe: 1 // 0)
         with pytest.raises(ZeroDivisionError):
             consume_usage()
-    monkeypatch.setattr(usage, "RECLAIM_AFTER_MS", 0)
+    monkeypatch.setattr(usage_stream, "RECLAIM_AFTER_MS", 0)
 
     consume_usage()
 
