@@ -14,6 +14,7 @@ operator   an operator who is in no organization
 
 A refusal tells what the caller may know: 401 who are you, 404 you do not see it, 403 you see it and may not. 409 in the row of
 `organization` DELETE: allowed, but it holds a project. `token` DELETE is asked for the person's oldest token, a full one: a narrow token does not see it.
+Payments answer 409 to whoever may change them: these tests have no Stripe.
 Routes of the storage take tokens of their own: each caller asks for one of the project first, and who gets none is unknown there.
 """
 
@@ -55,8 +56,6 @@ ROWS: dict[tuple[str, str], str] = {
     ("namespace-projects", "GET"): "401 401 404 404 200 200 200 404 404 200 200 403 403 200 404 404",
     ("namespace-projects", "POST"): "401 401 404 404 403 201 201 404 404 403 403 403 403 201 404 404",
     ("namespaces", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
-    ("namespace-quotas", "GET"): "401 401 404 404 403 200 200 404 404 200 200 403 403 200 404 404",
-    ("plans", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("namespace-quotas", "GET"): "401 401 404 404 403 200 200 404 404 200 200 403 403 200 404 404",
     ("plans", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
     ("offers", "GET"): "401 401 200 200 200 200 200 200 200 200 200 403 403 200 200 200",
@@ -164,4 +163,11 @@ ROWS: dict[tuple[str, str], str] = {
     ("billing-cap", "GET"): "401 401 404 404 403 200 200 404 404 200 200 403 403 200 404 404",
     ("billing-cap", "PUT"): "401 401 404 404 403 403 200 404 404 403 403 403 403 200 404 404",
     ("billing-cap", "DELETE"): "401 401 404 404 403 403 204 404 404 403 403 403 403 204 404 404",
+    ("billing-checkout", "POST"): "401 401 404 404 403 403 409 404 404 403 403 403 403 409 404 404",
+    ("billing-portal", "POST"): "401 401 404 404 403 403 409 404 404 403 403 403 403 409 404 404",
+    ("billing-plan", "POST"): "401 401 404 404 403 403 409 404 404 403 403 403 403 409 404 404",
+    ("billing-cancel", "POST"): "401 401 404 404 403 403 409 404 404 403 403 403 403 409 404 404",
+    ("billing-reactivate", "POST"): "401 401 404 404 403 403 409 404 404 403 403 403 403 409 404 404",
+    ("billing-invoices", "GET"): "401 401 404 404 403 200 200 404 404 200 200 403 403 200 404 404",
+    ("stripe-webhook", "POST"): "409 409 409 409 409 409 409 409 409 409 409 409 409 409 409 409",
 }

@@ -257,6 +257,8 @@ BODIES: dict[tuple[str, str], Body] = {
     ("storage-uploads", "POST"): lambda _: {"path": "belts/8.bin", "size": 4, "method": "multipart"},
     ("storage-upload-parts", "POST"): lambda _: {"numbers": [1]},
     ("storage-link", "PUT"): lambda _: {"expire_at": (now() + timedelta(hours=1)).isoformat()},
+    ("billing-checkout", "POST"): lambda _: {"plan": "starter-monthly"},
+    ("billing-plan", "POST"): lambda _: {"plan": "starter-monthly"},
     ("hub-deploy", "POST"): lambda world: {"project": f"http://testserver/v1/projects/{world.project.pk}/"},
 }
 MULTIPART = {
