@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 
-from billing.models import Account, BilledDeployment, DailySpend, EntryKind, LedgerEntry, Posting, Price, Unit
+from billing.models import Account, BilledDeployment, DailySpend, EntryKind, Grant, LedgerEntry, Posting, Price, Unit
 from billing.models.ledger import FOR_EVER
 from billing.pricing import credits_text
 
@@ -27,6 +27,15 @@ class Wanted:
     until: datetime | None = None
 
 
+class Part(NamedTuple):
+    """What one posting of a charge took, and where: from a grant, or from the platform (no grant)."""
+
+    unit: int
+    source: int
+    grant_id: UUID | None
+    amount: int
+
+
 def charges_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[LedgerEntry]:
     """Return the charges of a wallet, newest first; `lines_of` makes them readable."""
     rows = LedgerEntry.objects.filter(wallet=wallet_id, kind=EntryKind.CHARGE, **of_what(wallet_id, wanted))
@@ -34,13 +43,7 @@ def charges_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[LedgerEntry]:
         rows = rows.filter(booked_at__gte=wanted.since)
     if wanted.until:
         rows = rows.filter(booked_at__lt=wanted.until)
-    return with_parts(rows).order_by("-booked_at", "-id")
-
-
-def with_parts(rows: QuerySet[LedgerEntry]) -> QuerySet[LedgerEntry]:
-    """Have what `lines_of` reads with the rows."""
-    postings = Posting.objects.select_related("grant").order_by("id")
-    return rows.select_related("price", "reversed_by").prefetch_related(Prefetch("postings", queryset=postings))
+    return rows.select_related("price", "reversed_by").order_by("-booked_at", "-id")
 
 
 def days_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[DailySpend]:
@@ -69,15 +72,27 @@ def of_what(wallet_id: UUID, wanted: Wanted) -> dict[str, Any]:
 
 
 def lines_of(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
-    """Return charges as a bill shows them: what for, at which rate, how much of it, from which grants."""
+    """Return charges as a bill shows them: what for, at which rate, how much of it, from which grants. Three questions, however many they are."""
     named = deployments_named(entry.deployment_id for entry in entries)
-    return [line_of(entry, named) for entry in entries]
+    parts = parts_of(entries)
+    grants = Grant.objects.in_bulk({part.grant_id for found in parts.values() for part in found if part.grant_id})
+    return [line_of(entry, named, parts.get(entry.pk, []), grants) for entry in entries]
 
 
-def line_of(entry: LedgerEntry, named: dict[UUID, dict[str, Any]]) -> dict[str, Any]:
+def parts_of(entries: Sequence[LedgerEntry]) -> dict[int, list[Part]]:
+    """Return the postings of charges. No rows of the ORM: prefetched ones refer to each other, and an export would leave them lying."""
+    rows = Posting.objects.filter(entry__in=[entry.pk for entry in entries]).order_by("id")
+    found: dict[int, list[Part]] = {}
+    for entry_id, unit, source, grant_id, amount in rows.values_list("entry_id", "unit", "source", "grant_id", "amount"):
+        found.setdefault(entry_id, []).append(Part(unit, source, grant_id, amount))
+    return found
+
+
+def line_of(
+    entry: LedgerEntry, named: Mapping[UUID, dict[str, Any]], parts: Sequence[Part], grants: Mapping[UUID, Grant]
+) -> dict[str, Any]:
     """Return one charge."""
-    postings = list(entry.postings.all())
-    hits = any(posting.unit == Unit.HIT for posting in postings)
+    hits = any(part.unit == Unit.HIT for part in parts)
     micro = 0 if hits else entry.amount
     return {
         "entry": entry.pk,
@@ -89,8 +104,8 @@ def line_of(entry: LedgerEntry, named: dict[UUID, dict[str, Any]]) -> dict[str, 
         "micro_credits": micro,
         "credits": credits_text(micro),
         "hits": entry.amount if hits else 0,
-        "grants": [grant_used(posting) for posting in postings if posting.grant is not None],
-        "written_off": sum(posting.amount for posting in postings if posting.source == Account.WRITE_OFF and not hits),
+        "grants": [grant_used(part, grants[part.grant_id]) for part in parts if part.grant_id],
+        "written_off": sum(part.amount for part in parts if part.source == Account.WRITE_OFF and not hits),
         "given_back": given_back(entry),
         "sum": sum_text(entry.price, entry.quantity or 0, micro),
     }
@@ -130,18 +145,16 @@ def price_shown(price: Price | None) -> dict[str, Any] | None:
     return {"code": price.code, "unit": price.unit, "micro_credits": price.micro_credits} if price else None
 
 
-def grant_used(posting: Posting) -> dict[str, Any]:
+def grant_used(part: Part, grant: Grant) -> dict[str, Any]:
     """Return what a charge took of a grant, in micro-credits or in free runs."""
-    grant = posting.grant
-    assert grant is not None  # noqa: S101 - asked for postings that have one
-    hits = posting.unit == Unit.HIT
+    hits = part.unit == Unit.HIT
     return {
         "grant": grant.pk,
         "source": grant.source,
         "plan": grant.plan_code,
         "expires_at": None if grant.expires_at == FOR_EVER else grant.expires_at,
-        "micro_credits": 0 if hits else posting.amount,
-        "hits": posting.amount if hits else 0,
+        "micro_credits": 0 if hits else part.amount,
+        "hits": part.amount if hits else 0,
     }
 
 
