@@ -86,7 +86,7 @@ def parsed(text: str) -> tuple[str, Any]:
     if not equals:
         raise CommandError(f"'{text}' is not of the form field=value.")
     if name not in EDITABLE:
-        return name, value
+        raise CommandError(f"A plan has no {name} that can be changed. It has: {', '.join(sorted(EDITABLE))}.")
     field = Plan._meta.get_field(name)
     if isinstance(field, models.Field) and field.null and value.lower() == NONE:
         return name, None
