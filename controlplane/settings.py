@@ -94,8 +94,8 @@ CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
 METERING_SECONDS = env.float("METERING_SECONDS", default=60)
 # Payments (docs/stripe.md). Without a key the operator grants credits. Another address than Stripe's own is for tests.
 STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE = (
-    "" if (given := env(name, default="none")) == "none" else given
-    for name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE")
+    "" if given == "none" else given
+    for given in (env("STRIPE_SECRET_KEY", default=""), env("STRIPE_WEBHOOK_SECRET", default=""), env("STRIPE_API_BASE", default=""))
 )
 
 RUNTIME_PYTHON = env("RUNTIME_PYTHON", default=str(BASE_DIR / "runtime" / ".venv" / "bin" / "python"))

@@ -74,8 +74,8 @@ def read_invoice(found: Json, lines: list[Json], code_of: CodeOf) -> SoldInvoice
 
 def shown_line(line: Json) -> Json:
     """Return a line as it is shown."""
-    start, end = moment(line["period"]["start"]), moment(line["period"]["end"])
-    return {"description": line.get("description") or "", "amount": line["amount"], "start": start.isoformat(), "end": end.isoformat()}
+    start, end = (f"{moment(line['period'][edge]):%Y-%m-%dT%H:%M:%SZ}" for edge in ("start", "end"))
+    return {"description": line.get("description") or "", "amount": line["amount"], "start": start, "end": end}
 
 
 def read_period(line: Json, changed: bool, code_of: CodeOf) -> BilledPeriod | None:

@@ -137,6 +137,12 @@ def test_how_bundles_are_built_is_given_to_those_who_build_them(tmp_path, servic
     }
 
 
+def test_keys_of_payments_are_given_to_those_alone_who_ask_or_hear(tmp_path):
+    done = compose(tmp_path, **dict.fromkeys(REQUIRED, "x"), STRIPE_SECRET_KEY="sk_hush", STRIPE_WEBHOOK_SECRET="whsec_hush")
+    changed = yaml.safe_load(done.stdout)["services"]
+    assert {name for name, service in changed.items() if "hush" in str(service)} == {"web", "worker"}
+
+
 def test_an_agent_keeps_as_much_as_is_said(tmp_path):
     done = compose(tmp_path, **dict.fromkeys(REQUIRED, "x"), AGENT_BUNDLE_BYTES="1000")
     assert str(yaml.safe_load(done.stdout)["services"]["agent"]["environment"]["AGENT_BUNDLE_BYTES"]) == "1000"
