@@ -9,6 +9,7 @@ from django.db import InterfaceError, OperationalError
 
 from billing.caps import review_months
 from billing.funding import review_times
+from billing.notices import mail_notices
 from billing.stripe import tasks as stripe_tasks  # noqa: F401 - Celery looks for tasks in this module alone
 from billing.subscriptions import renew_due
 
@@ -23,3 +24,12 @@ def review_times_task() -> None:
             look()
         except (InterfaceError, OperationalError) as error:
             logger.warning("%s waits for the next look: %s", look.__name__, error)
+
+
+@shared_task(name="billing.mail_notices")
+def mail_notices_task() -> None:
+    """Each minute: mail what people are to know of their credits, caps and payments."""
+    try:
+        mail_notices()
+    except (InterfaceError, OperationalError) as error:
+        logger.warning("notices wait for the next look: %s", error)

@@ -21,4 +21,5 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "billing.stripe.reconcile": {"task": "billing.stripe.reconcile", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
     "deployments.keep_log_partitions": {"task": "deployments.keep_log_partitions", "schedule": 300.0, "options": {"expires": 300}},
     "billing.review_times": {"task": "billing.review_times", "schedule": 60.0, "options": {"expires": 60}},
+    "billing.mail_notices": {"task": "billing.mail_notices", "schedule": 60.0, "options": {"expires": 60}},
 }
