@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from billing.allowances import calls_a_minute_of
 from controlplane.common.clock import milliseconds
 from deployments.models import Deployment, Replica
 from deployments.states import SERVING_STATUSES, DesiredState, ReplicaStatus
@@ -32,7 +33,8 @@ class Route:
     """Where the runs of an endpoint go; ids are UUIDs as text, `updated` is milliseconds since 1970 of the deployment's last change.
 
     `asleep`: nobody called for a while, so there is no replica; a run that is held for one wakes it. `stop`: why no run may be accepted, though it
-    could serve (NO_CREDITS, SPEND_CAP).
+    could serve (NO_CREDITS, SPEND_CAP). `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit.
+    `updated` stays last: the control plane reads it there.
     """
 
     slug: str
@@ -47,6 +49,8 @@ class Route:
     replicas: tuple[RouteReplica, ...]
     asleep: bool
     stop: RouteReason | None
+    workspace: str
+    calls_a_minute: int | None
     updated: int
 
 
@@ -78,6 +82,8 @@ def route_of(deployment: Deployment | None) -> Route | None:
         replicas=tuple(RouteReplica(replica.name, replica.address, replica.workers, replica.revision) for replica in serving),
         asleep=deployment.may_sleep and not serving and deployment.status in SERVING_STATUSES,
         stop=RouteReason(deployment.stop_code, deployment.stop_detail) if deployment.stop_code else None,
+        workspace=str(deployment.workspace_id),
+        calls_a_minute=calls_a_minute_of(deployment.workspace_id),
         updated=milliseconds(deployment.updated_at),
     )
 

@@ -13,6 +13,7 @@ from controlplane.common.errors import (
     PermissionDenied,
     SlipwayError,
     TooLarge,
+    TooManyRequests,
     Unavailable,
     Unprocessable,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "SlipwayError",
     "StoreUnavailable",
     "TooLarge",
+    "TooManyCalls",
     "Unavailable",
     "Unprocessable",
     "UnsupportedMedia",
@@ -61,6 +63,18 @@ class Busy(Unavailable):
         self.retry_after = retry_after
 
 
+class TooManyCalls(TooManyRequests):
+    """The workspace has started as many runs in this minute as its plan allows; the next one begins in `retry_after` seconds (429)."""
+
+    def __init__(self, limit: int, *, retry_after: int) -> None:
+        detail = (
+            f"The plan of this workspace allows {limit:,} runs a minute over all its endpoints. Send this run again in {retry_after} seconds. "
+            "A plan that allows more lifts the limit at once: its owner can change it in the billing settings."
+        )
+        super().__init__("calls_limit_reached", detail, fields={"calls_a_minute": limit, "retry_after": retry_after})
+        self.retry_after = retry_after
+
+
 class StoreUnavailable(Busy):
     """Valkey does not answer (503)."""
 
@@ -80,7 +94,7 @@ def error_headers(error: SlipwayError) -> list[tuple[bytes, bytes]]:
     """Return the headers that belong to a refusal."""
     if isinstance(error, MethodNotAllowed):
         return [(b"allow", error.allowed.encode())]
-    if isinstance(error, Busy):
+    if isinstance(error, Busy | TooManyCalls):
         return [(b"retry-after", b"%d" % error.retry_after)]
     if isinstance(error, NotAuthenticated):
         return [(b"www-authenticate", b'Bearer realm="endpoint"')]

@@ -45,6 +45,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     """A deployment as the gateway needs it.
 
     `asleep`: it has no replica because nobody called; a run that waits for one wakes it. `stop`: why nobody pays for its runs now.
+    `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit.
     """
 
     slug: str
@@ -59,6 +60,8 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     replicas: tuple[Replica, ...] = ()
     asleep: bool = False
     stop: Reason | None = None
+    workspace: str = ""
+    calls_a_minute: int | None = None
     updated: int = 0
 
     @property

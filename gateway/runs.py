@@ -19,7 +19,7 @@ from gateway.checks import check_deployment, check_envelope, check_same, digest_
 from gateway.demand import Demand
 from gateway.driver import Driver
 from gateway.ends import Ends
-from gateway.errors import Busy, InvalidInput, NotFound, SlipwayError, StoreUnavailable, Unprocessable
+from gateway.errors import Busy, InvalidInput, NotFound, SlipwayError, StoreUnavailable, TooManyCalls, Unprocessable
 from gateway.gate import Gate
 from gateway.lanes import Lanes
 from gateway.objects import Objects
@@ -88,15 +88,21 @@ class Runs:
         """Accept a run, or find the one that was accepted with the same id before.
 
         The caller opens `answered` of the live run after it wrote its answer. Raises `Busy`, `Conflict`, `InvalidInput`, `Unprocessable`,
-        `StoreUnavailable`; then no run exists.
+        `TooManyCalls`, `StoreUnavailable`; then no run exists.
         """
         run = self._new_run(route, body, reservation, storage_token, run_id or str(uuid7()))
         if run_id is not None:
             run.digest = await digest_of(body)
             if (known := self._find_here(run_id)) is not None:
                 return await self._same_run(known, run)
-            if (refused := too_old_or_early(run_id, self.settings, run.accepted_ms)) is not None:
+            refused = too_old_or_early(run_id, self.settings, run.accepted_ms) or await self._too_many(route)
+            # Another request with this id may have come while the run was counted.
+            if (known := self._find_here(run_id)) is not None:
+                return await self._same_run(known, run)
+            if refused is not None:
                 return await self._known_or_refused(run, refused)
+        elif (refused := await self._too_many(route)) is not None:
+            raise refused
         self.demand.note(route.deployment)
         self.lanes.enter(run, route)
         recorded_at = run.replica
@@ -117,6 +123,14 @@ class Runs:
             await self._abandon(run)
             raise
         return View(run.id, State.PENDING, self._advise_on(run))
+
+    async def _too_many(self, route: Route) -> TooManyCalls | None:
+        """Count the run where the workspace's plan has a limit, and return why it cannot start now. Asked before anything else knows of the run."""
+        limit = route.calls_a_minute
+        if limit is None:
+            return None
+        wait_ms = await self.store.count_call(route.workspace, limit)
+        return TooManyCalls(limit, retry_after=max(1, -(-wait_ms // 1000))) if wait_ms else None
 
     def _new_run(self, route: Route, body: bytes, reservation: Reservation, storage_token: str, run_id: str) -> Run:
         return Run(
@@ -149,7 +163,7 @@ class Runs:
         return View(known.id, state, self._advise_on(known))
 
     async def _known_or_refused(self, asked: Run, refused: SlipwayError) -> View:
-        """An id of another time begins no run, but is the run that it has begun, which may take longer than an id is good for."""
+        """An id of another time, or past the plan's limit, begins no run, but is the run that it has begun."""
         try:
             taken = await self.store.accept(asked, refused=refused)
             return await self._taken(taken or Taken(asked.about, asked.digest), asked)

@@ -89,6 +89,10 @@ class RunStore:
             raise refused
         return Taken(msgspec.json.decode(answer[1], type=About), answer[2].decode())
 
+    async def count_call(self, workspace: str, limit: int) -> int:
+        """Count a run of a workspace that may start `limit` in a minute. Returns 0, or the milliseconds until it may start another."""
+        return int(await self.valkey.script("count", (f"sw:calls:{workspace}",), limit))
+
     async def place(self, run: Run) -> bool:
         """Note where the payload is now; False when the run is not this gateway's any more."""
         payload: bytes | str = run.body if run.where is Where.RECORD else run.payload_key
