@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from uuid import UUID
 
 from django.conf import settings
 
 from billing.models import Plan, Wallet
+from billing.plans import live_subscriptions
 from billing.subscriptions import plan_of
 
 # What a workspace without a plan may have beside deployments, where the installation gives persons no plan either.
@@ -100,5 +102,19 @@ def more_than(limit: int | None, most: int) -> bool:
 def allowance_of(wallet: Wallet) -> Allowance:
     """Return what the workspace of a wallet may have now."""
     plan = plan_of(wallet.pk)
-    base = plan or Plan.objects.filter(code=settings.PERSONAL_PLAN or BASE_PLAN).first()
-    return Allowance(plan, base, wallet.is_personal)
+    return Allowance(plan, plan or base_plan(), wallet.is_personal)
+
+
+def base_plan() -> Plan | None:
+    """Return the plan whose limits hold where none was chosen."""
+    return Plan.objects.filter(code=settings.PERSONAL_PLAN or BASE_PLAN).first()
+
+
+def calls_a_minute_of(workspace_id: UUID) -> int | None:
+    """Return how many runs the endpoints of a workspace may start in a minute: one question where it has a plan."""
+    found = live_subscriptions(workspace_id).values_list("plan__calls_a_minute", flat=True)[:1]
+    if found:
+        limit: int | None = found[0]
+        return limit
+    base = base_plan()
+    return base.calls_a_minute if base else None
