@@ -113,7 +113,7 @@ def main() -> None:
     folder = ROOT / ".demo" / "bench-update"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with running_service(ROOT, step) as service:
+    with running_service(ROOT, step, PERSONAL_PLAN="internal") as service:
         journey = Journey(service.url, folder)
         journey.sign_in()
         with step("an update and a resize under load"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -34,12 +35,23 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_service(root: Path, step: Step) -> Iterator[Service]:
-    """Start `manage.py dev` on a temporary folder, wait for its ready line, and stop it in the end; `step(title)` tells both."""
+def running_service(root: Path, step: Step, **settings: str) -> Iterator[Service]:
+    """Start `manage.py dev` on a temporary folder, wait for its ready line, and stop it in the end; `step(title)` tells both.
+
+    `settings` go to its environment.
+    """
     port, gateway_port = free_port(), free_port()
     data = Path(tempfile.mkdtemp(prefix="slipway-", dir=temporary_folder()))
     command = [sys.executable, "manage.py", "dev", "--data-dir", str(data), "--port", str(port), "--gateway-port", str(gateway_port)]
-    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        cwd=root,
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
         with step("start the service (PostgreSQL, Valkey, S3, web, gateway, worker)"):
             url = wait_until_ready(process)
