@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import pytest
+from pytest_django import Settings
 
 from controlplane.common.objectstore import object_store
 from controlplane.common.valkey import valkey
@@ -24,11 +25,14 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + SEEDS))
-def test_after_all_faults_everything_is_as_wanted_and_charged_as_used(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_all_faults_everything_is_as_wanted_and_charged_as_used(
+    seed: int, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
     # What the imports have left behind is not looked through again and again.
     gc.freeze()
     object_store().ensure_bucket()
     monkeypatch.setattr(registry, "DRIVERS", {})
+    settings.PERSONAL_PLAN = "custom"
     run_seed(seed, monkeypatch)
 
 
@@ -50,4 +54,4 @@ def run_seed(seed: int, patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(SEEDS < MANY, reason="only many seeds kill a worker at every boundary")
 def test_workers_were_killed_at_every_boundary() -> None:
-    assert set(KILLED_AT) >= set(checkpoints.NAMES) - {"smoke_failed"}
+    assert set(KILLED_AT) >= {*checkpoints.NAMES, "spans_written", "spans_charged", "metered"} - {"smoke_failed"}

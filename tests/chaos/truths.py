@@ -5,19 +5,30 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from billing.balances import standing_of
+from billing.models import Account, Funding, Hold, LedgerEntry, MeteredResource, Posting, Wallet
 from controlplane.common.valkey import valkey
 from deployments.models import Alert, Deployment, Replica, Revision, RevisionState, StatusChange
 from deployments.reconcile.plans import target
 from deployments.routing import route_key
-from deployments.states import ALLOWED, NEXT_STEPS, ReplicaStatus, Status
+from deployments.states import ALLOWED, NEXT_STEPS, SERVING_STATUSES, ReplicaStatus, Status
 from tests.chaos.world import World
 
-AT_REST = {Status.RUNNING, Status.PAUSED, Status.ERROR, Status.DELETED, Status.STUCK}
+AT_REST = {Status.RUNNING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETED, Status.STUCK}
+STARTING = {Status.QUEUED, Status.BUILDING, Status.SCALING}
 
 
 def untruths(world: World) -> list[str]:
     """Return everything that is not as it must be, in words."""
-    return [*of_resources(world), *of_deployments(world), *of_bills(world), *of_reasons(), *of_history(world)]
+    return [
+        *of_resources(world),
+        *of_deployments(world),
+        *of_bills(world),
+        *of_charges(world),
+        *of_money(world),
+        *of_reasons(),
+        *of_history(world),
+    ]
 
 
 def of_resources(world: World) -> Iterator[str]:
@@ -73,6 +84,45 @@ def of_bills(world: World) -> Iterator[str]:
             charged = ((row.billed_until or world.now) - row.billed_from).total_seconds()
         if abs(charged - machine.billed(world.now)) > 1:
             yield f"{name}: {charged:.1f} s charged, {machine.billed(world.now):.1f} s used"
+
+
+def of_charges(world: World) -> Iterator[str]:
+    """Each instance is charged for the seconds that the cloud counts, those that broke or got stuck for no more, and those that never served for none."""
+    for resource in MeteredResource.objects.select_related("price"):
+        replica = Replica.objects.get(pk=resource.pk)
+        machine = world.cloud.machines.get(replica.name)
+        entries = list(LedgerEntry.objects.filter(key__startswith=f"instance:{resource.pk}").values_list("quantity", "amount"))
+        charged = sum(quantity or 0 for quantity, _ in entries)
+        used = machine.billed(world.now) if machine else 0.0
+        if sum(amount for _, amount in entries) != charged * resource.price.micro_credits:
+            yield f"{replica.name}: {charged} s are charged with another sum"
+        if charged > used + 1 or (charged and replica.ready_at is None):
+            yield f"{replica.name}: {charged} s charged, {used:.1f} s used"
+        ended = replica.status == ReplicaStatus.TERMINATED
+        if ended and resource.closed_at is None:
+            yield f"{replica.name} is gone, and its account is open"
+        if ended and replica.ready_at and not resource.cut_off and charged < used - 1:
+            yield f"{replica.name}: only {charged} of {used:.1f} s charged"
+
+
+def of_money(world: World) -> Iterator[str]:
+    """What is reserved is for what runs or is about to, who cannot pay has no instance, and what was charged came from somewhere."""
+    alive = {str(pk) for pk in Replica.objects.exclude(status=ReplicaStatus.TERMINATED).values_list("pk", flat=True)}
+    starting = {f"start:{pk}" for pk in Deployment.objects.filter(status__in=STARTING).values_list("pk", flat=True)}
+    for resource in Hold.objects.filter(released_at=None).values_list("resource", flat=True):
+        if resource not in alive | starting:
+            yield f"credits are still reserved for {resource}"
+    wallet = Wallet.objects.get(pk=world.wallet.pk)
+    for deployment in Deployment.objects.filter(pk__in=world.deployments, status__in=SERVING_STATUSES):
+        if wallet.funding == Funding.EXHAUSTED and deployment.is_instance:
+            yield f"{deployment.pk} ({deployment.status}) serves and nobody pays"
+        if wallet.funding == Funding.FUNDED and deployment.stop_code:
+            yield f"{deployment.pk} is stopped by {deployment.stop_code}, and there are credits"
+    if standing_of(wallet.pk).balance < 0:
+        yield "the balance is below zero"
+    charges = sum(LedgerEntry.objects.filter(kind="CHARGE").values_list("amount", flat=True))
+    if charges != sum(Posting.objects.filter(target=Account.REVENUE).values_list("amount", flat=True)):
+        yield "charges and postings differ"
 
 
 def of_reasons() -> Iterator[str]:

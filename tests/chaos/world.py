@@ -21,13 +21,21 @@ from uuid import UUID
 
 from django.db import InterfaceError, OperationalError, connection, connections
 
+from billing import checkpoints as money
+from billing.funding import review_times
+from billing.grants import grant_credits
+from billing.metering import meter
+from billing.models import GrantSource
+from billing.wallets import wallet_of
 from controlplane.accounts.models import User
 from controlplane.common.errors import SlipwayError
+from controlplane.common.ids import uuid7
 from controlplane.common.valkey import valkey
 from controlplane.embedded.datadir import DataDir
 from controlplane.projects.models import Workflow
 from deployments import checkpoints
 from deployments.bundles.build import build_for_waiting
+from deployments.funding import compare_all, follow_funding
 from deployments.leases import LEASE
 from deployments.models import Deployment
 from deployments.reconcile.demand import WAKE, follow_demand
@@ -52,6 +60,8 @@ from tests.fakes.cloud import FakeCloud, Temper
 # With servers of its own, PostgreSQL itself is restarted now and then; else only the session of the worker is ended.
 RESTARTS = bool(os.environ.get("CHAOS_RESTARTS"))
 SIZES = ["S", "M", "L"]
+# AWS CLUSTER M, in micro-credits a second.
+RATE = 15_320
 WILD = Temper(
     boot=(1.0, 40.0),
     end=(0.5, 30.0),
@@ -88,6 +98,8 @@ class World:
     due_sweep: datetime = START
     due_demand: datetime = START
     due_overdue: datetime = START
+    due_meter: datetime = START
+    due_funding: datetime = START
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
@@ -177,18 +189,30 @@ class World:
         if self.now >= self.due_overdue:
             self.due_overdue = self.now + timedelta(minutes=1)
             self.act("overdue", tell_overdue)
+        if self.now >= self.due_meter:
+            self.due_meter = self.now + timedelta(minutes=1)
+            self.act("meter", meter)
+            self.act("funding", review_times)
+            self.act("compare", compare_all)
+        if self.now >= self.due_funding:
+            self.due_funding = self.now + timedelta(seconds=5)
+            self.act("follow funding", follow_funding)
         self.work()
+
+    def pay(self, minutes: int) -> None:
+        """Credits come in, for so many minutes of the instances that are deployed here."""
+        grant_credits(wallet_id=self.wallet.pk, amount=minutes * 60 * RATE, key=str(uuid7()), source=GrantSource.OPERATOR)
 
     # What users do.
 
     def use(self) -> None:
         """One thing that a user does; a refusal is an answer too."""
         if not self.deployments or (len(self.deployments) < 4 and self.rng.random() < 0.4):
-            self.deploy()
-            return
-        pk = self.rng.choice(self.deployments)
-        wish, call = self.rng.choice(self.wishes(pk))
-        self.note(f"{wish} {pk}")
+            wish, call = "deploy", self.deploy
+        else:
+            pk = self.rng.choice(self.deployments)
+            wish, call = self.rng.choice(self.wishes(pk))
+            self.note(f"{wish} {pk}")
         try:
             call()
         except SlipwayError as refusal:
@@ -210,6 +234,7 @@ class World:
             ("configure", lambda: configure_deployment(**who, min_replicas=self.rng.randint(1, most), max_replicas=most)),
             ("call", lambda: valkey().sadd(WAKE, str(pk))),
             ("delete", lambda: delete_deployment(**who)),
+            ("pay", lambda: self.pay(self.rng.choice([5, 40, 1000]))),
         ]
 
     def deploy(self) -> None:
@@ -258,6 +283,11 @@ class World:
         for module in ("demand", "sweep"):
             monkeypatch.setattr(f"deployments.reconcile.{module}.send_wakeup", self.wake)
         monkeypatch.setattr(checkpoints, "hook", self.boundary)
+        monkeypatch.setattr(money, "hook", self.boundary)
+        monkeypatch.setattr("billing.funding.send_task", lambda *_, **__: None)
+        self.wallet = wallet_of(self.owner.namespaces.get(parent=None))
+        # Some have more than they can spend, the others come to the end of it, maybe several times.
+        self.pay(self.rng.choice([10_000, 10_000, 20, 60]))
         drivers.clear()
         drivers[self.backend] = lambda: self.cloud
 
