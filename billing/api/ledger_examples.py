@@ -55,10 +55,10 @@ CHARGE: dict[str, Any] = {
     "deployment": {
         "id": DEPLOYMENT_ID,
         "label": "quay/belts/count",
-        "offer": "AWS FRANCE CLUSTER M",
+        "offer": "AWS FRANCE CLUSTER XS",
         "project": "0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c20",
     },
-    "price": {"code": "AWS CLUSTER M", "unit": "s", "micro_credits": 4770},
+    "price": {"code": "AWS CLUSTER XS", "unit": "s", "micro_credits": 4770},
     "quantity": 60,
     "from": "2026-03-02T09:14:03Z",
     "to": "2026-03-02T09:15:03Z",

@@ -60,7 +60,7 @@ class BilledDeploymentOutput(serializers.Serializer[Any]):
     project = serializers.UUIDField()
 
 
-class PriceOutput(serializers.Serializer[Any]):
+class ChargedPriceOutput(serializers.Serializer[Any]):
     """A price: micro-credits for each unit."""
 
     code = serializers.CharField()

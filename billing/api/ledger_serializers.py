@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from billing.api.ledger_fields import BilledDeploymentOutput, MomentField, PeriodQuery, PriceOutput
+from billing.api.ledger_fields import BilledDeploymentOutput, ChargedPriceOutput, MomentField, PeriodQuery
 from billing.models import EntryKind, Funding, GrantSource, SubscriptionStatus
 
 Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
@@ -157,7 +157,7 @@ class ChargeOutput(serializers.Serializer[Any]):
 
     entry = serializers.IntegerField(allow_null=True, help_text="Its id in the ledger; null for the sum of a day.")
     deployment = BilledDeploymentOutput(allow_null=True)
-    price = PriceOutput(allow_null=True)
+    price = ChargedPriceOutput(allow_null=True)
     quantity = serializers.IntegerField(help_text="Milliseconds or seconds, as the price's unit says.")
     to = serializers.DateTimeField()
     micro_credits = serializers.IntegerField()

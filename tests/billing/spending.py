@@ -18,11 +18,11 @@ from controlplane.common.ids import uuid7
 NUMBERS = itertools.count(1)
 CREDIT = 1_000_000
 SERVERLESS = ("AWS SERVERLESS S", Rate(829, PriceUnit.MILLISECOND))
-INSTANCE = ("AWS CLUSTER M", Rate(4770, PriceUnit.SECOND))
+INSTANCE = ("AWS CLUSTER XS", Rate(4770, PriceUnit.SECOND))
 
 
 def make_billed(
-    wallet: Wallet, label: str = "", *, project_id: UUID | None = None, offer: str = "AWS FRANCE CLUSTER M"
+    wallet: Wallet, label: str = "", *, project_id: UUID | None = None, offer: str = "AWS FRANCE CLUSTER XS"
 ) -> BilledDeployment:
     """Return a deployment as bills name it."""
     fields = {"project_id": project_id or uuid7(), "label": label or f"quay/belts/flow{next(NUMBERS)}", "offer": offer}

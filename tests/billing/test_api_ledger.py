@@ -187,10 +187,10 @@ def test_a_line_says_all_that_a_bill_has_to(deployment: BilledDeployment, wallet
         "deployment": {
             "id": str(deployment.pk),
             "label": "quay/belts/count",
-            "offer": "AWS FRANCE CLUSTER M",
+            "offer": "AWS FRANCE CLUSTER XS",
             "project": str(deployment.project_id),
         },
-        "price": {"code": "AWS CLUSTER M", "unit": "s", "micro_credits": 4770},
+        "price": {"code": "AWS CLUSTER XS", "unit": "s", "micro_credits": 4770},
         "quantity": 60,
         "from": "2026-03-02T09:00:00Z",
         "to": "2026-03-02T09:01:00Z",

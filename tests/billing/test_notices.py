@@ -75,7 +75,7 @@ def test_the_mail_says_what_when_and_where(wallet: Wallet, payer: User, server: 
     mail_notices()
 
     assert server.mails[0].get_content().replace("\r\n", "\n") == (
-        f"400 credits are left. Add credits.\n\nWorkspace: {payer.username}\nDeployment: quay/belts/count, AWS FRANCE CLUSTER M\n"
+        f"400 credits are left. Add credits.\n\nWorkspace: {payer.username}\nDeployment: quay/belts/count, AWS FRANCE CLUSTER XS\n"
         "When: Monday 2 March 2026, 09:00 UTC\n\nYou get this as an owner of the workspace.\n\n-- \nSlipway, http://127.0.0.1:8000\n"
     )
 

@@ -272,4 +272,5 @@ MULTIPART = {
 QUERIES: dict[tuple[str, str], Callable[[World], dict[str, str]]] = {
     ("endpoint-token", "GET"): lambda world: {"endpoint": world.deployment.endpoint},
     ("storage-objects", "DELETE"): lambda _: {"all": "true"},
+    ("namespace-quote", "GET"): lambda _: OFFER,
 }
