@@ -253,6 +253,25 @@ def test_a_deployment_that_does_not_run_says_why(caller: Caller, valkey: ValkeyS
     assert refused.json["fields"]["status"] == status
 
 
+@pytest.mark.parametrize(
+    ("why", "code", "remedy"),
+    [("NO_CREDITS", "no_credits", "Add credits"), ("SPEND_CAP", "spend_cap_reached", "Raise or remove the spend cap")],
+)
+def test_a_deployment_that_nobody_pays_for_takes_no_runs(
+    caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer, why: str, code: str, remedy: str
+) -> None:
+    write_route(valkey, runtime, slug="unpaid", stop={"code": why, "detail": "Because."})
+    before = (runtime.executions(), valkey.client.xlen("sw:usage"))
+
+    refused = caller.run({}, slug="unpaid")
+
+    assert (refused.status, refused.json["code"]) == (402, code)
+    assert refused.json["detail"].startswith(f"Because. {remedy}")
+    assert (runtime.executions(), valkey.client.xlen("sw:usage")) == before
+    write_route(valkey, runtime, slug="unpaid", stop=None)
+    until(lambda: caller.run({}, slug="unpaid").status == 200, "the change, long before the cache's 30 s are over", limit=10)
+
+
 def test_a_failed_update_leaves_the_old_replica_serving(caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer) -> None:
     write_route(valkey, runtime, slug="failed-update", status="ERROR")
     assert caller.run({}, slug="failed-update").status == 200
