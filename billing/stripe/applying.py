@@ -150,6 +150,7 @@ def follow(wallet: Wallet, state: CustomerState) -> list[SoldSubscription]:
         status=status_of(newest),
         anchor=newest.anchor,
         current_period_end=newest.period_end,
+        granted_until=state.paid_until(newest.id),
     )
     if newest.is_behind and before != SubscriptionStatus.PAST_DUE:
         tell_behind(wallet, newest, state.invoices)

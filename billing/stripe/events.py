@@ -26,9 +26,9 @@ logger = logging.getLogger(__name__)
 HEEDED = ("customer.subscription.", "customer.deleted", "invoice.", "checkout.session.completed", "checkout.session.async_payment_")
 # Whoever works on events has them for so long; one that dies lets go by itself.
 LEASE = timedelta(minutes=3)
-BATCH = 200
+BATCH = 100
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=30), timedelta(hours=6)
-FORESEEN = (SlipwayError, StripeUnavailable, UnknownAtStripe, RefusedByStripe)
+FORESEEN = (SlipwayError, UnknownAtStripe, RefusedByStripe)
 
 
 def receive_event(*, body: bytes, signature: str) -> bool:
@@ -56,11 +56,22 @@ def act_soon() -> None:
 
 
 def act_on_events() -> int:
-    """Act on what is due, one customer after the other; return how many events are done. One that fails is tried again, later each time."""
+    """Act on what is due, one customer after the other; return how many events are done. One that fails is tried again, later each time.
+
+    While Stripe is away nothing more is asked: all of it is tried again later.
+    """
     by_customer: dict[str, list[str]] = defaultdict(list)
     for event in claim_events():
         by_customer[event.customer].append(event.pk)
-    return sum(act_on_customer(customer, ids) for customer, ids in by_customer.items())
+    done = 0
+    for customer, ids in by_customer.items():
+        try:
+            done += act_on_customer(customer, ids)
+        except StripeUnavailable as error:
+            # The others would wait for the same silence.
+            put_off([pk for some in by_customer.values() for pk in some], error.code)
+            break
+    return done
 
 
 def claim_events() -> list[StripeEvent]:
@@ -76,12 +87,14 @@ def claim_events() -> list[StripeEvent]:
 def act_on_customer(customer: str, ids: list[str]) -> int:
     """Make the customer's wallet what Stripe says; return how many of these events are done.
 
-    A customer whom no wallet has is another installation's on the same account, or one from before: nothing to do.
+    A customer whom no wallet has is another installation's on the same account, or one from before: nothing to do. Raises `StripeUnavailable`.
     """
     wallet_id = Wallet.objects.filter(stripe_customer_id=customer).values_list("pk", flat=True).first()
     try:
         if wallet_id is not None:
             sync_wallet(wallet_id)
+    except StripeUnavailable:
+        raise
     except FORESEEN as error:
         logger.warning("stripe events of %s wait: %s", customer, type(error).__name__)
         put_off(ids, f"{type(error).__name__}: {error}")

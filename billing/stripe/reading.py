@@ -89,6 +89,7 @@ def read_period(line: Json, changed: bool, code_of: CodeOf) -> BilledPeriod | No
         price_id=price,
         plan_code=code_of(price),
         start=moment(line["period"]["start"]),
+        end=moment(line["period"]["end"]),
         change=changed,
     )
 

@@ -50,6 +50,7 @@ class BilledPeriod:
     price_id: str
     plan_code: str | None
     start: datetime
+    end: datetime
     change: bool
 
     @property
@@ -90,6 +91,11 @@ class CustomerState:
     exists: bool
     subscriptions: tuple[SoldSubscription, ...] = ()
     invoices: tuple[SoldInvoice, ...] = ()
+
+    def paid_until(self, subscription_id: str) -> datetime | None:
+        """Return the end of the last period of a subscription that was paid."""
+        paid = [period.end for one in self.invoices if one.is_paid for period in one.periods if period.subscription_id == subscription_id]
+        return max(paid, default=None)
 
     def live(self) -> list[SoldSubscription]:
         """Return the subscriptions that go on and are to a plan, the newest last."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from billing.stripe.events import act_on_events
 from billing.stripe.reconcile import reconcile
+from controlplane.common.hints import send_task
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ def act_on_events_task() -> None:
 
 
 @shared_task(name="billing.stripe.reconcile")
-def reconcile_task() -> None:
-    """Each day: repair what lost webhooks left."""
-    reconcile()
+def reconcile_task(begin: str | None = None) -> None:
+    """Each day: repair what lost webhooks left; what takes too long goes on in another task."""
+    found = reconcile(begin=UUID(begin) if begin else None)
+    if found.next_wallet:
+        send_task("billing.stripe.reconcile", args=[str(found.next_wallet)])

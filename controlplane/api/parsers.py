@@ -6,10 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
+
+from controlplane.common.errors import TooLarge
 
 # No body of ours is nested deeper than five or so. What passes here must not fail later, where the stack is deeper than in the parser.
 DEEPEST = 100
+MOST_SIGNED_BYTES = 1024 * 1024
 TOO_DEEP = f"JSON parse error - it is nested too deeply: {DEEPEST} levels are the most."
 
 
@@ -25,6 +28,19 @@ class PlainJSONParser(JSONParser):
         if depth_over(parsed, DEEPEST):
             raise ParseError(TOO_DEEP)
         return parsed
+
+
+class SignedJSONParser(BaseParser):
+    """JSON whose signature is of its bytes: they are handed over as they came, up to MOST_SIGNED_BYTES of them."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+        """Return the bytes as `signed`. Raises `TooLarge`."""
+        body: bytes = stream.read(MOST_SIGNED_BYTES + 1)
+        if len(body) > MOST_SIGNED_BYTES:
+            raise TooLarge("too_large", f"The body is over {MOST_SIGNED_BYTES} bytes.")
+        return {"signed": body}
 
 
 def depth_over(value: Any, limit: int) -> bool:

@@ -17,7 +17,7 @@ from controlplane.workspaces.names import check_namespace_name, check_organizati
 from controlplane.workspaces.permissions import Permission, require
 from controlplane.workspaces.querysets import bound_project
 from controlplane.workspaces.roles import Role
-from controlplane.workspaces.signals import access_lowered
+from controlplane.workspaces.signals import access_lowered, organization_deleting
 from controlplane.workspaces.trail import changed, note
 
 DEEPEST, MOST_NAMESPACES, MOST_ORGANIZATIONS = 5, 200, 50
@@ -83,7 +83,7 @@ def move_namespaces(root: Namespace, name: str) -> None:
 
 
 def delete_organization(*, actor: User, organization_id: UUID) -> None:
-    """Delete an empty organization with its memberships. Raises `Conflict` naming what is still in it."""
+    """Delete an empty organization with its memberships. Raises `Conflict` naming what is still in it, or that is paid for it."""
     require(actor, Permission.ORGANIZATION_DELETE, visible_organization(actor, organization_id))
     try:
         with transaction.atomic():
@@ -91,6 +91,7 @@ def delete_organization(*, actor: User, organization_id: UUID) -> None:
             require(actor, Permission.ORGANIZATION_DELETE, organization)
             # Who creates something in a namespace holds its row: from here on nobody does.
             list(Namespace.objects.select_for_update().filter(organization=organization).order_by("pk"))
+            organization_deleting.send(sender=Organization, organization=organization)
             organization.namespaces.all().delete()
             Organization.objects.get(pk=organization.pk).delete()
             note(actor, "organization.delete", organization, workspace=organization.pk)

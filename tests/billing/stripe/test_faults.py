@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from billing.models import Plan, StripeEvent, StripeSync, Subscription, Wallet
-from billing.stripe import access, client
+from billing.stripe import access, client, tasks
+from billing.stripe import reconcile as reconciling
 from billing.stripe.applying import apply_state, sync_wallet, take_ticket
 from billing.stripe.buying import start_checkout
 from billing.stripe.changes import change_plan
@@ -240,6 +241,37 @@ def test_the_daily_look_goes_on_after_a_wallet_that_fails(shop: Shop, mei: User,
     assert credits_of(root) == [2000, 2000]
     assert reconcile().repaired == 1
     assert credits_of(subscribed) == [2000, 2000]
+
+
+def test_a_look_that_takes_too_long_goes_on_where_it_ended(
+    shop: Shop, mei: User, subscribed: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = make_user()
+    shop.buy(other, other.namespaces.get(parent=None))
+    sent: list[list[str]] = []
+    monkeypatch.setattr(tasks, "send_task", lambda name, args: sent.append(args))
+    with monkeypatch.context() as patch:
+        patch.setattr(reconciling, "MOST_SECONDS", -1)
+        assert reconcile().looked == 0
+        tasks.reconcile_task()
+    assert sent == [[str(min(Wallet.objects.exclude(stripe_customer_id=None).values_list("pk", flat=True)))]]
+    tasks.reconcile_task(*sent[0])
+    assert len(sent) == 1
+    assert reconcile(begin=wallet(other.namespaces.get(parent=None)).pk).looked == 1
+
+
+def test_while_stripe_is_away_it_is_asked_about_one_customer_alone(shop: Shop, mei: User, subscribed: Namespace) -> None:
+    others = [make_user() for _ in range(3)]
+    for other in others:
+        shop.fake.pay(start_checkout(actor=other, namespace_id=other.namespaces.get(parent=None).pk, plan_code="starter-monthly"))
+    asked = len(shop.fake.requests)
+    shop.fake.faults.fail("GET", "/v1/customers/.*", status=503, times=9)
+    shop.deliver()
+    assert len(shop.fake.requests) == asked + 1
+    assert set(StripeEvent.objects.filter(done_at=None).values_list("attempts", "error")) == {(1, "payments_unavailable")}
+    shop.fake.faults.planned.clear()
+    shop.advance(hours=1)
+    assert [credits_of(other.namespaces.get(parent=None)) for other in others] == [[2000]] * 3
 
 
 def test_old_events_are_forgotten_by_the_daily_look(shop: Shop, mei: User, subscribed: Namespace) -> None:

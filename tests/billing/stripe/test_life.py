@@ -41,7 +41,7 @@ def test_a_plan_and_its_credits_come_when_the_pay_page_is_paid(shop: Shop, mei: 
     shop.deliver()
     assert standing(workspace) == ("starter-monthly", "ACTIVE")
     assert paid_grants(workspace) == [("starter-monthly", 2000, moment(2026, 1, 31), moment(2026, 7, 31))]
-    assert present(workspace).current_period_end == moment(2026, 2, 28)
+    assert (present(workspace).current_period_end, present(workspace).granted_until) == (moment(2026, 2, 28), moment(2026, 2, 28))
 
 
 def test_an_organization_buys_as_a_person_does(shop: Shop, mei: User) -> None:

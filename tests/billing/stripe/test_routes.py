@@ -9,14 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from rest_framework.test import APIClient
 
-from billing.models import Wallet
+from billing.models import Subscription, Wallet
 from controlplane.accounts.models import User
 from controlplane.audit.models import AuditEntry
 from controlplane.workspaces.members import give_role
 from controlplane.workspaces.models import Namespace, Organization
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
-from tests.billing.stripe.shop import Shop, credits_of, customer, standing, wallet
+from tests.billing.stripe.shop import Shop, credits_of, customer, standing, undone, wallet
 from tests.factories import make_member, make_organization, make_user
 
 Api = Callable[..., APIClient]
@@ -126,6 +126,21 @@ def test_refusals_say_what_to_do(shop: Shop, api: Api, mei: User, root: Namespac
     away = ask.post(route(root, "cancel"))
     assert (away.status_code, away.json()["code"]) == (503, "payments_unavailable")
     assert standing(root) == ("starter-monthly", "ACTIVE")
+
+
+def test_an_organization_is_not_deleted_while_it_would_be_paid_for_again(
+    shop: Shop, api: Api, mei: User, organization: Organization, root: Namespace
+) -> None:
+    shop.buy(mei, root)
+    path = f"/v1/organizations/{organization.pk}/"
+    refused = api(mei).delete(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "subscription_goes_on")
+    assert Organization.objects.filter(pk=organization.pk).exists()
+    api(mei).post(route(root, "cancel"))
+    assert api(mei).delete(path).status_code == 204
+    shop.advance(days=40)
+    assert undone() == 0
+    assert not Subscription.objects.filter(wallet__workspace_id=organization.pk).exclude(status="ENDED").exists()
 
 
 def test_a_request_with_a_key_is_carried_out_once(shop: Shop, api: Api, mei: User, root: Namespace) -> None:

@@ -17,6 +17,7 @@ from billing.stripe.buying import start_checkout
 from billing.stripe.catalogue import sync_plans
 from billing.stripe.events import act_on_events
 from controlplane.accounts.models import User
+from controlplane.api.parsers import MOST_SIGNED_BYTES
 from controlplane.workspaces.models import Namespace
 from tests.billing.stripe.shop import WEBHOOK, Shop, credits_of, customer, standing, undone
 
@@ -100,6 +101,14 @@ def test_bytes_that_are_no_text_are_refused(shop: Shop) -> None:
     assert post(b"\xff\xfe", "t=1,v1=1").status_code == 400
 
 
+def test_a_body_that_is_too_large_or_no_json_is_refused(shop: Shop) -> None:
+    large = " " * (MOST_SIGNED_BYTES + 1)
+    assert post(large.encode(), sign(large, shop.fake.webhooks.secret)).status_code == 413
+    form = APIClient().post(WEBHOOK, {"id": "evt_1"}, format="multipart", HTTP_IDEMPOTENCY_KEY="0198b2d0-5a7c-7c11-9a53-6f0e2b9d4c11")
+    assert form.status_code == 415
+    assert not StripeEvent.objects.exists()
+
+
 def test_the_same_event_again_answers_and_does_nothing(shop: Shop, paid: Namespace) -> None:
     shop.deliver()
     done = list(StripeEvent.objects.order_by("pk").values_list("pk", "done_at"))
@@ -141,7 +150,7 @@ def test_events_that_fail_are_tried_again_later_each_time(shop: Shop, paid: Name
         assert act_on_events() == 0, "not yet"
         shop.fake.advance(hours=waits[-1] / 3600)
     assert waits == [30, 60, 120]
-    assert "StripeUnavailable" in event.error
+    assert event.error == "payments_unavailable"
     assert act_on_events() == StripeEvent.objects.count()
     assert credits_of(paid) == [2000]
 
