@@ -68,7 +68,8 @@ class DeploymentResume(DeploymentAction):
 
     @extend_schema(
         summary="Resume a deployment",
-        description="Brings back what was wanted when it was paused, on the same URL.",
+        description="Brings back what was wanted when it was paused or suspended, on the same URL. 402 with what is missing when credits do "
+        "not do for a start.",
         request=None,
         responses={202: DeploymentOutput},
         examples=[OpenApiExample("Running", examples.DEPLOYMENT, response_only=True, status_codes=["202"])],

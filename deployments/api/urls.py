@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from deployments.api import control_views, log_views, quote_views, usage_views, views
+from deployments.api import control_views, log_views, quote_views, resume_views, usage_views, views
 
 urlpatterns = [
     path("offers/", views.OfferList.as_view(), name="offers"),
@@ -22,4 +22,5 @@ urlpatterns = [
     path("projects/<uuid:project_id>/usage/", usage_views.ProjectUsage.as_view(), name="project-usage"),
     path("namespaces/<uuid:namespace_id>/usage/", usage_views.NamespaceUsage.as_view(), name="namespace-usage"),
     path("namespaces/<uuid:namespace_id>/quote/", quote_views.NamespaceQuote.as_view(), name="namespace-quote"),
+    path("namespaces/<uuid:namespace_id>/resume/", resume_views.NamespaceResume.as_view(), name="namespace-resume"),
 ]

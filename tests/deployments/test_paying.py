@@ -236,6 +236,29 @@ def test_a_suspended_deployment_is_resumed_by_one_action_on_the_same_url(
     assert standing(deployment)[1] == HELD
 
 
+def test_all_that_was_suspended_is_resumed_by_one_action_as_far_as_credits_go(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock, api: Callable[..., APIClient], stranger: User
+) -> None:
+    fund(owner, 2400)
+    made = [settle(deploy(owner)) for _ in range(2)]
+    for _ in range(25):
+        made = [pass_time(moving_clock, settle, one, 30) for one in made]
+    assert [one.status for one in made] == [Status.SUSPENDED] * 2
+    fund(owner, 1000)
+    follow_funding()
+    address = f"/v1/namespaces/{owner.namespaces.get(parent=None).pk}/resume/"
+
+    assert api(stranger).post(address).status_code == 404
+    assert [settle(one).status for one in made] == [Status.SUSPENDED] * 2
+    answer = api(owner).post(address)
+
+    assert answer.status_code == 202
+    [resumed], [refused] = answer.json()["resumed"], answer.json()["refused"]
+    assert (resumed["uid"], refused["code"]) == (str(made[0].pk), "no_credits")
+    assert "are missing. Add credits" in refused["detail"]
+    assert [settle(one).status for one in made] == [Status.RUNNING, Status.SUSPENDED]
+
+
 def test_a_serverless_endpoint_is_blocked_at_once_and_opens_with_new_credits(
     owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
 ) -> None:
