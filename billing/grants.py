@@ -150,15 +150,14 @@ def correct_charge(*, entry_id: int, amount: int, reason: str, actor_id: UUID | 
     is no charge of that much.
     """
     entry = LedgerEntry.objects.filter(pk=entry_id, kind=EntryKind.CHARGE).first()
-    paid = (
-        Posting.objects.filter(entry_id=entry_id, source=Account.CREDITS, unit=Unit.MICRO_CREDIT).aggregate(paid=Sum("amount"))["paid"] or 0
-    )
+    taken = Posting.objects.filter(entry_id=entry_id, source=Account.CREDITS, unit=Unit.MICRO_CREDIT)
+    paid = taken.aggregate(paid=Sum("amount"))["paid"] or 0
     if entry is None or not 0 < amount <= paid:
         most = f"Give back 1 to {paid} micro-credits of it: so many were taken from grants." if entry else "Name the id of a charge."
         raise InvalidInput("no_such_charge", f"There is no charge {entry_id} of that much. {most}", fields={"amount": [most]})
     if hasattr(entry, "reversed_by"):
         raise Conflict("already_corrected", f"Charge {entry_id} was corrected before. Grant credits with a reason instead.")
-    lasted = max(Posting.objects.filter(entry=entry).values_list("expires_at", flat=True), default=FOR_EVER)
+    lasted = max(taken.values_list("expires_at", flat=True))
     return grant_credits(
         wallet_id=entry.wallet_id,
         amount=amount,

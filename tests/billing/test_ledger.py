@@ -158,7 +158,7 @@ def test_a_run_that_is_reported_fifty_times_at_once_is_one_entry() -> None:
     pk = uuid4()
     BilledDeployment.objects.create(deployment_id=pk, wallet=wallet, project_id=uuid4(), label="a/b", offer="AWS FRANCE SERVERLESS S")
     ids = [str(uuid7()), *[str(pk)] * 4]
-    run = Report(*ids, "AWS SERVERLESS S", "SUCCESS", 9, int(NOON.timestamp() * 1000), 9 * 829, None, False)  # type: ignore[arg-type]
+    run = Report(*ids, "AWS SERVERLESS S", "SUCCESS", 9, int(NOON.timestamp() * 1000), 9 * 829, None, False)  # type: ignore[arg-type, call-arg]
 
     at_once(50, lambda: write([(run, (b"1-0", {}))], []))
 
@@ -225,7 +225,7 @@ def test_free_runs_are_taken_before_credits_and_one_by_one(wallet: Wallet) -> No
     reports = []
     for duration in (5, 50, 500):
         ids = [str(uuid7(now_ms=1_700_000_000_000 + duration)), *[str(pk)] * 4]
-        reports.append(Report(*ids, "AWS SERVERLESS S", "SUCCESS", duration, int(NOON.timestamp() * 1000), duration * 829, None, False))  # type: ignore[arg-type]
+        reports.append(Report(*ids, "AWS SERVERLESS S", "SUCCESS", duration, int(NOON.timestamp() * 1000), duration * 829, None, False))  # type: ignore[arg-type, call-arg]
 
     write([(one, (b"1-0", {})) for one in reports], [])
     write([(one, (b"1-0", {})) for one in reports], [])
