@@ -69,13 +69,20 @@ def grant_period(subscription: Subscription, moment: datetime) -> None:
         start, end = subscription.anchor, FOR_EVER
     else:
         start, end = period_at(subscription.anchor, MONTHS[PlanInterval(plan.interval)], moment)
-    grant_plan(wallet_id=subscription.wallet_id, plan=plan, key=f"sub:{subscription.pk}:{int(start.timestamp())}", start=start)
+    key = f"sub:{subscription.pk}:{int(start.timestamp())}"
+    grant_plan(wallet_id=subscription.wallet_id, plan=plan, key=key, start=start, anchor=subscription.anchor)
     Subscription.objects.filter(pk=subscription.pk).update(granted_until=end, current_period_end=end)
 
 
-def grant_plan(*, wallet_id: UUID, plan: Plan, key: str, start: datetime) -> None:
-    """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing."""
-    ends = months_after(start, plan.validity_months) if plan.validity_months else FOR_EVER
+def grant_plan(*, wallet_id: UUID, plan: Plan, key: str, start: datetime, anchor: datetime | None = None) -> None:
+    """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing.
+
+    Months of validity are counted from the day of the grant, or on from an anchor: then what is valid for a month ends where the next one begins,
+    on 31 March for a grant of 28 February.
+    """
+    first = anchor or start
+    passed = (start.year - first.year) * 12 + start.month - first.month
+    ends = months_after(first, passed + plan.validity_months) if plan.validity_months else FOR_EVER
     told: dict[str, Any] = {"source": GrantSource.PLAN, "starts_at": start, "expires_at": ends, "plan_code": plan.code}
     if plan.credits:
         grant_credits(wallet_id=wallet_id, amount=plan.credits, key=key, reason=f"{plan.name}, period of {start:%Y-%m-%d}", **told)

@@ -14,12 +14,16 @@ from controlplane.common.hints import send_task
 
 logger = logging.getLogger(__name__)
 
+MOST_BATCHES = 20
+
 
 @shared_task(name="billing.stripe.act_on_events")
 def act_on_events_task() -> None:
     """Soon after an event, and each minute for those that failed or whose worker died."""
     try:
-        act_on_events()
+        for _ in range(MOST_BATCHES):
+            if not act_on_events():
+                break
     except (InterfaceError, OperationalError) as error:
         logger.warning("stripe events wait for the next look: %s", error)
 

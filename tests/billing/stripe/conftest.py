@@ -46,11 +46,8 @@ def hints(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def shop(
-    fake: FakeStripe, settings: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, hints: list[str]
-) -> Iterator[Shop]:
+def shop(fake: FakeStripe, settings: Any, monkeypatch: pytest.MonkeyPatch, db: None, hints: list[str]) -> Iterator[Shop]:
     """This service with the keys of the fake, at the fake's time, with all plans on sale and webhooks that come to its route."""
-    request.getfixturevalue("transactional_db" if request.node.get_closest_marker("django_db") else "db")
     settings.STRIPE_SECRET_KEY, settings.STRIPE_API_BASE, settings.STRIPE_WEBHOOK_SECRET = SECRET_KEY, fake.url, fake.webhooks.secret
     settings.PERSONAL_PLAN, settings.ORGANIZATION_PLAN = "free", ""
     monkeypatch.setattr(client, "RETRIES", 0)

@@ -94,6 +94,20 @@ def test_free_credits_stop_with_a_paid_plan_and_come_back_after_it_once_a_month(
     assert len(free_credits(workspace)) == 2, "the same month again"
 
 
+def test_free_credits_last_until_the_next_ones_come(shop: Shop, mei: User, workspace: Namespace) -> None:
+    wallet(workspace)
+    for _ in range(9):
+        shop.fake.advance(days=10)
+        renew_due()
+    times = wallet(workspace).grants.filter(plan_code="free").order_by("starts_at").values_list("starts_at", "expires_at")
+    assert list(times) == [
+        (moment(2026, 1, 31), moment(2026, 2, 28)),
+        (moment(2026, 2, 28), moment(2026, 3, 31)),
+        (moment(2026, 3, 31), moment(2026, 4, 30)),
+        (moment(2026, 4, 30), moment(2026, 5, 31)),
+    ]
+
+
 def test_cancelled_it_lives_until_its_end_and_credits_stay_valid(shop: Shop, mei: User, workspace: Namespace) -> None:
     shop.buy(mei, workspace)
     assert cancel_subscription(actor=mei, namespace_id=workspace.pk).status == "CANCELLING"
