@@ -81,7 +81,7 @@ def report_push(payers: list[Any], count: int, *, offset: int) -> None:
 
 def reported_left() -> int:
     """Return how many runs are still in the stream."""
-    return int(valkey().xlen(STREAM))  # type: ignore[arg-type]
+    return int(valkey().xlen(STREAM))
 
 
 def rate() -> int:

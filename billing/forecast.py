@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import F
 
-from billing.metering import SECOND, span_of
+from billing.metering import SECOND, read_metered, span_of
 from billing.models import Grant, MeteredResource, Unit
 from billing.models.ledger import FOR_EVER
 from billing.pricing import Unit as PriceUnit
@@ -51,11 +51,11 @@ def burn_of(wallet_id: UUID) -> Burn:
     """Return what the instances of a wallet cost now: those that run, were of use, and that nobody has asked to end."""
     now = clock.now()
     opened = MeteredResource.objects.filter(wallet=wallet_id, closed_at=None, billable=True, started_at__isnull=False)
-    rows = list(opened.filter(price__unit=PriceUnit.SECOND).select_related("price"))
+    rows = read_metered(opened.filter(price__unit=PriceUnit.SECOND))
     running = [one for one in rows if one.ending_at is None and one.stopped_at is None]
     spans = [span for one in rows if (span := span_of(one, now)) is not None]
-    owed = sum((span.until - span.since) // SECOND * span.resource.price.micro_credits for span in spans)
-    return Burn(len(running), sum(one.price.micro_credits for one in running), owed)
+    owed = sum((span.until - span.since) // SECOND * span.resource.rate for span in spans)
+    return Burn(len(running), sum(one.rate for one in running), owed)
 
 
 def pockets_of(wallet_id: UUID) -> list[Pocket]:

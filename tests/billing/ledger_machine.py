@@ -67,7 +67,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.undone = transaction.atomic()
         self.undone.__enter__()
         self.now = BEGIN
-        clock.now = lambda: self.now  # type: ignore[assignment] - the test puts it back
+        clock.now = lambda: self.now
         self.wallets = [open_wallet(uuid4(), is_personal=True).pk, open_wallet(uuid4(), is_personal=False).pk]
         self.deployments = [uuid4() for _ in self.wallets]
         self.grants: list[list[Modelled]] = [[], []]
@@ -139,7 +139,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def report(self, number: int, at: datetime, duration: int) -> Report:
         ids = [str(uuid7()), str(self.deployments[number]), *[str(self.deployments[number])] * 3]
-        return Report(*ids, RUNS, "SUCCESS", duration, int(at.timestamp() * 1000), duration * rate(RUNS), None, False)  # type: ignore[arg-type]
+        return Report(*ids, RUNS, "SUCCESS", duration, int(at.timestamp() * 1000), duration * rate(RUNS), None, False)  # type: ignore[arg-type, call-arg]
 
     def send(self, reports: list[Report]) -> None:
         fields: dict[bytes, bytes] = {}
@@ -177,6 +177,7 @@ class LedgerMachine(RuleBasedStateMachine):
             meter()
         entries = LedgerEntry.objects.filter(key__startswith="instance:").exclude(pk__in=before).order_by("from_at", "pk")
         for entry in entries:
+            assert entry.from_at is not None
             self.spend(self.wallets.index(entry.wallet_id), entry.from_at, entry.amount)
 
     @rule(seconds=STEPS)
@@ -202,7 +203,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def hold(self, number: int, amount: int) -> None:
         available = standing_of(self.wallets[number]).available
         key = str(uuid4())
-        asked = {"wallet_id": self.wallets[number], "resource": key, "deployment_id": uuid4(), "amount": amount}
+        asked: Any = {"wallet_id": self.wallets[number], "resource": key, "deployment_id": uuid4(), "amount": amount}
         if available >= amount:
             place_hold(**asked)
             self.keys.append(key)
@@ -262,7 +263,7 @@ class LedgerMachine(RuleBasedStateMachine):
             entries = LedgerEntry.objects.filter(key__startswith=f"instance:{one.pk}").values_list("quantity", flat=True)
             assert one.billed_until is not None
             assert one.started_at is not None
-            assert sum(entries) == (one.billed_until - one.started_at) // timedelta(seconds=1)
+            assert sum(quantity or 0 for quantity in entries) == (one.billed_until - one.started_at) // timedelta(seconds=1)
 
     @invariant()
     def balances_are_sums_at_any_time_and_never_negative(self) -> None:
