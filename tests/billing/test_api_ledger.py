@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from rest_framework.test import APIClient
 
 from billing.grants import correct_charge, grant_credits, take_back
 from billing.models import BilledDeployment, Funding, Grant, GrantSource, LedgerEntry, Subscription, Unit, Wallet
 from billing.models.ledger import FOR_EVER
+from billing.selectors import other_entries
 from billing.wallets import wallet_of
 from controlplane.accounts.models import User
 from controlplane.common.ids import uuid7
@@ -351,3 +353,11 @@ def test_lines_of_one_workspace_are_not_in_another(api: Api, payer: User, deploy
     for query in ({}, {"deployment": str(deployment.pk)}, {"project": str(deployment.project_id)}, {"by": "day"}):
         assert api(other).get(address, query).json()["count"] == 0
     assert read("charges/")["count"] == 1
+
+
+def test_entries_beside_charges_are_found_without_looking_at_charges(wallet: Wallet) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    plan = other_entries(wallet.pk).explain()
+
+    assert "entry_beside_charges" in plan
