@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from demo.clients import ROOT
-from demo.journey import Journey
+from demo.journey import PATIENCE_S, Journey
 from demo.narrator import say, step
 from demo.service import running_service
 from tests.pictures import COINS
@@ -67,7 +67,29 @@ def show_record(journey: Journey, deployment: dict[str, Any], runs: int) -> None
         usage = journey.clients.command("project", "deployment", "usage", "quay", NAME, "--period", "day")
     for line in [*logs.strip().splitlines(), *usage.strip().splitlines()]:
         say(f"    {line}")
-    say(f"    charged {Decimal(counted['micro_credits']) / 1_000_000} credits for {counted['duration_ms']} ms of the engine")
+    show_charges(journey, int(counted["micro_credits"]))
+
+
+def show_charges(journey: Journey, micro_credits: int) -> None:
+    """Show the lines of the bill, once they are as much as the usage says, and what is left."""
+    with step("the bill, line by line"):
+        lines = await_charges(journey, micro_credits)
+        standing = journey.billing()
+    for line in lines:
+        say(f"    {line['from'][:16]}Z  {line['price']['code']}  {line['sum']}")
+    left, plan = standing["in_credits"]["balance"], standing["plan"]["name"]
+    say(f"    charged {Decimal(micro_credits) / 1_000_000} credits; {left} of the {plan} plan's are left")
+
+
+def await_charges(journey: Journey, micro_credits: int) -> list[dict[str, Any]]:
+    """Return the charges once they come to this sum."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < PATIENCE_S:
+        lines: list[dict[str, Any]] = journey.billing("charges/")["results"]
+        if sum(line["micro_credits"] for line in lines) >= micro_credits:
+            return lines
+        time.sleep(0.1)
+    raise SystemExit(f"Not all runs are charged after {PATIENCE_S} s: {lines}")
 
 
 if __name__ == "__main__":

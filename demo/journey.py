@@ -76,6 +76,11 @@ class Journey:
             time.sleep(0.1)
         raise SystemExit(f"Not all {runs} runs are counted after {PATIENCE_S} s: {rows}")
 
+    def billing(self, route: str = "") -> dict[str, Any]:
+        """GET a route of the workspace's billing: "" is its balance and plan."""
+        workspace = self.get(f"{self.url}/v1/namespaces/?path={self.username}")["results"][0]["url"]
+        return self.get(f"{workspace}billing/{route}")
+
     def deployments_url(self, project: str, workflow: str) -> str:
         """Return where the deployments of a workflow are listed."""
         found = self.get(f"{self.url}/v1/projects/?name={project}&namespace={self.username}")["results"][0]["url"]
