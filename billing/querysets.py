@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.db import models
 from django.db.models import Q
-
-from controlplane.workspaces.models import Namespace
 
 if TYPE_CHECKING:
     from controlplane.accounts.models import User
@@ -18,7 +17,7 @@ class SpendCapQuerySet(models.QuerySet[Any]):
 
     def visible_to(self, actor: User) -> SpendCapQuerySet:
         """Return those of the workspaces that the actor sees; what they may do with them is another question."""
-        seen = Namespace.objects.visible_to(actor)
+        seen = apps.get_model("workspaces", "Namespace").objects.visible_to(actor)
         organizations = seen.filter(organization__isnull=False).values("organization")
         people = seen.filter(owner__isnull=False).values("owner")
         return self.filter(Q(wallet__workspace_id__in=organizations) | Q(wallet__workspace_id__in=people))
