@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from billing.balances import Standing, standings
@@ -64,6 +65,8 @@ def judged(wallet: Wallet, standing: Standing, *, free: bool, came_in: bool) -> 
         write_notice(wallet, NoticeKind.EMPTY, *out_of_credits(standing))
         return changes | {"funding": Funding.GRACE, "funding_since": now, "grace_until": now + GRACE, "told_percent": ALL_TOLD}
     if wallet.funding == Funding.GRACE and wallet.grace_until is not None and now >= wallet.grace_until:
+        if standing.held:
+            write_notice(wallet, NoticeKind.SUSPENDED, *grace_is_over())
         return changes | {"funding": Funding.EXHAUSTED, "funding_since": now, "grace_until": None}
     return changes
 
@@ -85,10 +88,29 @@ def low(wallet: Wallet, standing: Standing) -> dict[str, Any]:
 def out_of_credits(standing: Standing) -> tuple[str, str]:
     """Return subject and text of the mail for the end of the credits."""
     held = f" {credits_text(standing.balance)} credits are reserved for instances that run now." if standing.held else ""
+    then = "are deleted with their endpoints" if deletes() else "end, and their endpoints keep their URLs"
+    after = "" if deletes() else "; after it, resume the deployments"
     return "Your credits have run out", (
-        f"Serverless endpoints answer 402 from now on.{held} Instances go on for 15 minutes; then they end, and their endpoints keep their URLs. "
-        "Add credits before that and nothing ends; after it, resume the deployments."
+        f"Serverless endpoints answer 402 from now on.{held} Instances go on for 15 minutes; then they {then}. "
+        f"Add credits before that and nothing ends{after}."
     )
+
+
+def grace_is_over() -> tuple[str, str]:
+    """Return subject and text of the mail for instances that end without credits."""
+    if deletes():
+        return "Your instances have been deleted", (
+            "Their 15 minutes without credits are over. Their workflows are still there: add credits, then deploy them again."
+        )
+    return "Your instances have been suspended", (
+        "Their 15 minutes without credits are over. Nothing of them runs or is charged, and their endpoints keep their URLs. "
+        "Add credits, then resume the deployments, one by one or all at once."
+    )
+
+
+def deletes() -> bool:
+    """Tell whether instances without credits are deleted here, and not suspended."""
+    return bool(settings.CREDIT_EXHAUSTION == "delete")
 
 
 def write_notice(wallet: Wallet, kind: NoticeKind, subject: str, detail: str, *, key: str = "", deployment_id: UUID | None = None) -> None:

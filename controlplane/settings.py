@@ -91,6 +91,8 @@ LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 PERSONAL_PLAN = env("PERSONAL_PLAN", default="free")
 ORGANIZATION_PLAN = "" if (given := env("ORGANIZATION_PLAN", default="none")) == "none" else given
 CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
+if CREDIT_EXHAUSTION not in ("suspend", "delete"):
+    raise environ.ImproperlyConfigured(f"CREDIT_EXHAUSTION is suspend or delete, not '{CREDIT_EXHAUSTION}'.")
 METERING_SECONDS = env.float("METERING_SECONDS", default=60)
 # Payments (docs/stripe.md). Without a key the operator grants credits. Another address than Stripe's own is for tests.
 STRIPE_SECRET_KEY, STRIPE_WEBHOOK_SECRET, STRIPE_API_BASE = (

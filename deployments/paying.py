@@ -7,9 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef
+
 from billing.holds import held_for, place_hold, release_hold, require_available
 from billing.metering import forget_instance, meter, note_instance, register_instance
-from billing.models import BilledDeployment, Wallet
+from billing.models import BilledDeployment, MeteredResource, Wallet
 from billing.prices import price_ids
 from billing.pricing import Unit
 from billing.verdicts import require_uncapped
@@ -17,6 +19,9 @@ from billing.wallets import open_wallet, wallet_of
 from controlplane.workspaces.models import Namespace
 from deployments.models import Deployment, Replica
 from deployments.offers import Offer, offer_of
+from deployments.states import ReplicaStatus
+
+ALIVE = (ReplicaStatus.STARTING, ReplicaStatus.SERVING)
 
 
 def open_account(deployment: Deployment, namespace: Namespace) -> None:
@@ -109,6 +114,21 @@ def tell_failed(replica: Replica, at: datetime) -> None:
     """Tell the meter that an instance failed, was lost, or does not end: nothing is charged from here on."""
     if is_metered(replica):
         note_instance(replica.pk, ending_at=at, cut_off=True)
+
+
+def register_missing() -> int:
+    """Tell the meter of instances that it does not know: from before there was one. They are charged from the moment their wallet was opened on."""
+    known = MeteredResource.objects.filter(pk=OuterRef("pk"))
+    rows = Replica.objects.filter(status__in=ALIVE, ready_at__isnull=False, billed_from__isnull=False).filter(~Exists(known))
+    found = [row for row in rows.select_related("deployment") if is_metered(row)]
+    for replica in found:
+        offer = offer_of_replica(replica)
+        wallet = Wallet.objects.get(pk=wallet_id_of(replica.deployment))
+        open_missing_accounts([replica.deployment_id])
+        price = price_ids([(offer.product, offer.price)])[offer.product, offer.price]
+        register_instance(resource_id=replica.pk, wallet_id=wallet.pk, deployment_id=replica.deployment_id, price_id=price)
+        note_instance(replica.pk, started_at=max(replica.billed_from or wallet.created_at, wallet.created_at), billable=True)
+    return len(found)
 
 
 def settle_account(replica: Replica) -> None:

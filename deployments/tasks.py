@@ -15,6 +15,7 @@ from deployments.funding import compare_all, follow_funding
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.meter_watch import watch_meters
+from deployments.paying import register_missing
 from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
@@ -80,6 +81,7 @@ def follow_funding_task() -> None:
 @shared_task(name="deployments.alert_operators")
 def alert_operators_task() -> None:
     """Each minute: find what takes too long or is not charged, mail what is new, and compare all deployments with what billing says."""
+    register_missing()
     compare_all()
     watch_meters()
     tell_overdue()

@@ -19,13 +19,25 @@ from billing.caps import review_caps
 from billing.funding import review_times
 from billing.grants import grant_credits
 from billing.metering import meter
-from billing.models import CapPeriod, Funding, FundingChange, GrantSource, Hold, LedgerEntry, MeteredResource, Posting, SpendCap, Wallet
+from billing.models import (
+    CapPeriod,
+    Funding,
+    FundingChange,
+    GrantSource,
+    Hold,
+    LedgerEntry,
+    MeteredResource,
+    Notice,
+    Posting,
+    SpendCap,
+    Wallet,
+)
 from controlplane.accounts.models import User
 from controlplane.common.errors import PaymentRequired
 from controlplane.common.valkey import valkey
 from deployments.funding import compare_all, follow_funding
 from deployments.models import Deployment, Replica
-from deployments.paying import wallet_id_of
+from deployments.paying import register_missing, wallet_id_of
 from deployments.reconcile.leaving import STUCK_AFTER
 from deployments.reconcile.loop import reconcile
 from deployments.routing import route_key
@@ -197,6 +209,7 @@ def test_at_the_end_of_the_credits_an_instance_gets_its_grace_and_is_suspended(
     assert balance >= 0
     assert held == 0
     assert charged(deployment) == sum(Posting.objects.filter(target=2).values_list("amount", flat=True))
+    assert list(Notice.objects.order_by("pk").values_list("kind", flat=True))[-2:] == ["EMPTY", "SUSPENDED"]
     borne = sum(Posting.objects.filter(source=5).values_list("amount", flat=True))
     assert borne <= 90 * RATE
 
@@ -417,6 +430,26 @@ def test_replicas_are_added_as_far_as_credits_go(owner: User, cloud: FakeProvide
     assert len(cloud.names()) == 2
     assert (deployment.status, deployment.reason_code) == (Status.RUNNING, "NO_CREDITS")
     assert standing(deployment)[1] == 2 * HELD
+
+
+def test_instances_from_before_there_was_a_meter_are_charged_from_then_on(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    fund(owner, 36_000)
+    deployment = settle(deploy(owner))
+    opened = moving_clock.now
+    Hold.objects.all().delete()
+    MeteredResource.objects.all().delete()
+    Wallet.objects.update(created_at=opened)
+    moving_clock.advance(100)
+
+    assert (register_missing(), register_missing()) == (1, 0)
+    meter()
+
+    assert charged(deployment) == 100 * RATE
+    pause_deployment(actor=owner, deployment_id=deployment.pk)
+    assert settle(deployment).status == Status.PAUSED
+    assert MeteredResource.objects.get().closed_at is not None
 
 
 def test_meters_that_work_at_once_charge_each_second_once(owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock) -> None:
