@@ -40,12 +40,12 @@ def change_plan(*, actor: User, namespace_id: UUID, plan_code: str) -> Subscript
 
 
 def attempt(wallet: Wallet, present: SoldSubscription, price_id: str) -> None:
-    """Change the price at Stripe. The same change from the same period is one request, however often it is sent: nobody pays twice.
+    """Change the price at Stripe. The same change after the same invoice is one request, however often it is sent: nobody pays twice.
 
     After a refusal that Stripe would tell again for a day the next attempt has another key.
     """
     declines = StripeSync.objects.filter(wallet=wallet).values_list("declines", flat=True).first() or 0
-    words = (present.id, int(present.period_start.timestamp()), price_id, "leaving" if present.leaving else "staying", declines)
+    words = (present.id, present.latest_invoice, price_id, "leaving" if present.leaving else "staying", declines)
     try:
         stripe_api().change_price(present, price_id=price_id, key=":".join(map(str, ("change", *words))))
     except (CardRefused, StripeUnavailable) as error:

@@ -47,6 +47,7 @@ def read_subscription(found: Json) -> SoldSubscription:
         # The portal sets the moment and not the flag.
         leaving=flag or found.get("cancel_at") is not None,
         leaving_flag=flag,
+        latest_invoice=named(found.get("latest_invoice")),
         created=moment(found["created"]),
     )
 
@@ -68,7 +69,7 @@ def read_invoice(found: Json, lines: list[Json], code_of: CodeOf) -> SoldInvoice
         pdf_url=found.get("invoice_pdf") or "",
         subscription_id=named(details.get("subscription")),
         lines=tuple(shown_line(line) for line in lines),
-        periods=tuple(period for line in lines if (period := read_period(line, changed, code_of))),
+        periods=tuple(period for line in lines if (period := read_period(found["id"], line, changed, code_of))),
     )
 
 
@@ -78,13 +79,14 @@ def shown_line(line: Json) -> Json:
     return {"description": line.get("description") or "", "amount": line["amount"], "start": start, "end": end}
 
 
-def read_period(line: Json, changed: bool, code_of: CodeOf) -> BilledPeriod | None:
+def read_period(invoice_id: str, line: Json, changed: bool, code_of: CodeOf) -> BilledPeriod | None:
     """Return the period that a line is for; None for a part of one (a proration), and for what is no subscription."""
     details = (line.get("parent") or {}).get("subscription_item_details")
     price = named(((line.get("pricing") or {}).get("price_details") or {}).get("price"))
     if not details or details.get("proration") or not price:
         return None
     return BilledPeriod(
+        invoice_id=invoice_id,
         subscription_id=str(details["subscription"]),
         price_id=price,
         plan_code=code_of(price),

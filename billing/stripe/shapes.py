@@ -29,6 +29,7 @@ class SoldSubscription:
     period_end: datetime
     leaving: bool
     leaving_flag: bool
+    latest_invoice: str
     created: datetime
 
     @property
@@ -46,6 +47,7 @@ class SoldSubscription:
 class BilledPeriod:
     """A line of an invoice: a whole period of a price. `change`: it began with a change of plan, not with the turn of a period."""
 
+    invoice_id: str
     subscription_id: str
     price_id: str
     plan_code: str | None
@@ -55,9 +57,9 @@ class BilledPeriod:
 
     @property
     def key(self) -> str:
-        """Return what its credits are granted by, once. A change has the price in it: it may come in the second in which a period begins."""
+        """Return what its credits are granted by, once. That of a change has the invoice in it: several may come within a second."""
         turn = f"sub:{self.subscription_id}:{int(self.start.timestamp())}"
-        return f"{turn}:{self.price_id}" if self.change else turn
+        return f"{turn}:{self.invoice_id}" if self.change else turn
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,10 +154,12 @@ def test_another_plan_brings_its_credits_at_once_and_the_old_one_no_more(shop: S
     assert Subscription.objects.filter(wallet=wallet(workspace)).exclude(status="ENDED").count() == 1
 
 
-def test_changing_in_the_second_of_the_purchase_brings_both_credits(shop: Shop, mei: User, workspace: Namespace) -> None:
+def test_changes_in_the_second_of_the_purchase_bring_what_was_paid(shop: Shop, mei: User, workspace: Namespace) -> None:
     shop.buy(mei, workspace)
     change_plan(actor=mei, namespace_id=workspace.pk, plan_code="starter-yearly")
-    assert sorted(credits_of(workspace)) == [2000, 24_000]
+    change_plan(actor=mei, namespace_id=workspace.pk, plan_code="starter-monthly")
+    change_plan(actor=mei, namespace_id=workspace.pk, plan_code="starter-yearly")
+    assert sorted(credits_of(workspace)) == [2000, 2000, 24_000, 24_000], "each was paid"
 
 
 def test_changing_to_the_present_plan_costs_nothing_and_ends_a_cancellation(shop: Shop, mei: User, workspace: Namespace) -> None:

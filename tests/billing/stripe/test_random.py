@@ -40,8 +40,11 @@ class Life:
         """Do something."""
         acts: list[Callable[[], Any]] = [
             self.check_out,
+            self.check_out,
             self.pay,
             self.pay,
+            self.pay,
+            self.change,
             self.change,
             partial(cancel_subscription, actor=self.actor, namespace_id=self.workspace.pk),
             partial(reactivate_subscription, actor=self.actor, namespace_id=self.workspace.pk),
@@ -64,7 +67,7 @@ class Life:
 
     def pay(self) -> None:
         if self.pages:
-            self.fake.pay(self.chance.choice(self.pages))
+            self.fake.pay(self.pages[-1] if self.chance.random() < 0.8 else self.chance.choice(self.pages))
 
     def change(self) -> None:
         change_plan(actor=self.actor, namespace_id=self.workspace.pk, plan_code=self.plan())
@@ -130,11 +133,12 @@ def granted(workspace: Namespace) -> list[tuple[int, int]]:
     return sorted((int(row.starts_at.timestamp()), row.amount // MICRO_PER_CREDIT) for row in rows)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_whatever_happens_credits_are_what_was_paid_and_the_plan_is_what_goes_on(
     shop: Shop, mei: User, workspace: Namespace, seed: int
 ) -> None:
     life = Life(shop, mei, workspace, seed)
+    shop.buy(mei, workspace)
     for _ in range(STEPS):
         life.step()
     life.come_to_rest()
