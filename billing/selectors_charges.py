@@ -15,6 +15,8 @@ from billing.models.ledger import FOR_EVER
 from billing.pricing import credits_text
 
 DAY = timedelta(days=1)
+# What a line reads of its entry.
+READ = ("booked_at", "amount", "deployment_id", "price_id", "quantity", "from_at", "to_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,16 @@ class Part(NamedTuple):
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What charges refer to, by id."""
+
+    named: Mapping[UUID, dict[str, Any]]
+    prices: Mapping[int, Price]
+    grants: Mapping[UUID, Grant]
+    given_back: Mapping[int, dict[str, Any]]
+
+
 def charges_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[LedgerEntry]:
     """Return the charges of a wallet, newest first; `lines_of` makes them readable."""
     rows = LedgerEntry.objects.filter(wallet=wallet_id, kind=EntryKind.CHARGE, **of_what(wallet_id, wanted))
@@ -43,7 +55,7 @@ def charges_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[LedgerEntry]:
         rows = rows.filter(booked_at__gte=wanted.since)
     if wanted.until:
         rows = rows.filter(booked_at__lt=wanted.until)
-    return rows.select_related("price", "reversed_by").order_by("-booked_at", "-id")
+    return rows.only(*READ).order_by("-booked_at", "-id")
 
 
 def days_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[DailySpend]:
@@ -72,11 +84,15 @@ def of_what(wallet_id: UUID, wanted: Wanted) -> dict[str, Any]:
 
 
 def lines_of(entries: Sequence[LedgerEntry]) -> list[dict[str, Any]]:
-    """Return charges as a bill shows them: what for, at which rate, how much of it, from which grants. Three questions, however many they are."""
-    named = deployments_named(entry.deployment_id for entry in entries)
+    """Return charges as a bill shows them: what for, at which rate, how much of it, from which grants. Five questions, however many they are."""
     parts = parts_of(entries)
-    grants = Grant.objects.in_bulk({part.grant_id for found in parts.values() for part in found if part.grant_id})
-    return [line_of(entry, named, parts.get(entry.pk, []), grants) for entry in entries]
+    found = Around(
+        named=deployments_named(entry.deployment_id for entry in entries),
+        prices=Price.objects.in_bulk({entry.price_id for entry in entries if entry.price_id}),
+        grants=Grant.objects.in_bulk({part.grant_id for ones in parts.values() for part in ones if part.grant_id}),
+        given_back=given_back(entries),
+    )
+    return [line_of(entry, parts.get(entry.pk, []), found) for entry in entries]
 
 
 def parts_of(entries: Sequence[LedgerEntry]) -> dict[int, list[Part]]:
@@ -88,26 +104,25 @@ def parts_of(entries: Sequence[LedgerEntry]) -> dict[int, list[Part]]:
     return found
 
 
-def line_of(
-    entry: LedgerEntry, named: Mapping[UUID, dict[str, Any]], parts: Sequence[Part], grants: Mapping[UUID, Grant]
-) -> dict[str, Any]:
+def line_of(entry: LedgerEntry, parts: Sequence[Part], around: Around) -> dict[str, Any]:
     """Return one charge."""
     hits = any(part.unit == Unit.HIT for part in parts)
     micro = 0 if hits else entry.amount
+    price = around.prices.get(entry.price_id) if entry.price_id else None
     return {
         "entry": entry.pk,
-        "deployment": named.get(entry.deployment_id) if entry.deployment_id else None,
-        "price": price_shown(entry.price),
+        "deployment": around.named.get(entry.deployment_id) if entry.deployment_id else None,
+        "price": price_shown(price),
         "quantity": entry.quantity,
         "from": entry.from_at,
         "to": entry.to_at,
         "micro_credits": micro,
         "credits": credits_text(micro),
         "hits": entry.amount if hits else 0,
-        "grants": [grant_used(part, grants[part.grant_id]) for part in parts if part.grant_id],
+        "grants": [grant_used(part, around.grants[part.grant_id]) for part in parts if part.grant_id],
         "written_off": sum(part.amount for part in parts if part.source == Account.WRITE_OFF and not hits),
-        "given_back": given_back(entry),
-        "sum": sum_text(entry.price, entry.quantity or 0, micro),
+        "given_back": around.given_back.get(entry.pk),
+        "sum": sum_text(price, entry.quantity or 0, micro),
     }
 
 
@@ -158,10 +173,10 @@ def grant_used(part: Part, grant: Grant) -> dict[str, Any]:
     }
 
 
-def given_back(entry: LedgerEntry) -> dict[str, Any] | None:
-    """Return the correction of a charge, if there is one."""
-    found = getattr(entry, "reversed_by", None)
-    return {"entry": found.pk, "micro_credits": found.amount, "reason": found.reason} if found else None
+def given_back(entries: Sequence[LedgerEntry]) -> dict[int, dict[str, Any]]:
+    """Return the corrections of charges, by the id of the charge."""
+    rows = LedgerEntry.objects.filter(reverses__in=[entry.pk for entry in entries]).values_list("reverses_id", "pk", "amount", "reason")
+    return {charge: {"entry": pk, "micro_credits": amount, "reason": reason} for charge, pk, amount, reason in rows if charge}
 
 
 def sum_text(price: Price | None, quantity: int, micro_credits: int) -> str:

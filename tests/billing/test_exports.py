@@ -224,7 +224,7 @@ def test_a_long_export_takes_few_questions_and_little_memory(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert (rows, len(asked)) == (4001, 3 * 9 + 1)
+    assert (rows, len(asked)) == (4001, 5 * 9 + 1)
     assert peak < 8_000_000
 
 
