@@ -87,7 +87,7 @@ def test_the_proxy_never_touches_the_trust_store_of_its_machine():
 
 def test_servers_and_runtimes_have_no_way_out(services):
     closed = {name for name, service in services.items() if "outside" not in service["networks"]}
-    assert closed == {"prepare", "beat", "agent", "postgres", "valkey", "seaweedfs"}
+    assert closed == {"prepare", "meter", "beat", "agent", "postgres", "valkey", "seaweedfs"}
     assert {name for name, service in services.items() if "inside" not in service["networks"]} == {"proxy", "mail"}
 
 
