@@ -22,16 +22,17 @@ SELECT wallet.id,
         WHERE wallet_id = wallet.id AND unit = 2 AND spent < amount AND starts_at <= %(now)s AND expires_at > %(now)s), 0)::bigint
 FROM unnest(%(wallets)s::uuid[]) AS wallet (id)
 """
-# What had been put in and was valid then, less what had been taken from it: whole hours from their sums, the last one from the postings.
+# What the grants that were valid then have left now, and what was taken from them since: whole hours from their sums, the rest of the hour from the
+# postings before it. Counted back from now, since people ask for recent moments, and of most grants nothing was taken later.
 AT = """
 WITH granted AS (
-    SELECT id, amount FROM billing_grant
+    SELECT id, amount - spent AS remains FROM billing_grant
     WHERE wallet_id = %(wallet)s AND unit = %(unit)s AND starts_at <= %(at)s AND expires_at > %(at)s
 )
 SELECT (
-    COALESCE((SELECT sum(amount) FROM granted), 0)
-    - COALESCE((SELECT sum(hours.amount) FROM granted JOIN billing_hourlyspend hours ON hours.grant_id = granted.id
-        WHERE hours.hour < date_trunc('hour', %(at)s, 'UTC')), 0)
+    COALESCE((SELECT sum(remains) FROM granted), 0)
+    + COALESCE((SELECT sum(hours.amount) FROM granted JOIN billing_hourlyspend hours ON hours.grant_id = granted.id
+        WHERE hours.hour >= date_trunc('hour', %(at)s, 'UTC')), 0)
     - COALESCE((SELECT sum(amount) FROM billing_posting
         WHERE wallet_id = %(wallet)s AND source = 1 AND unit = %(unit)s AND expires_at > %(at)s
         AND booked_at >= date_trunc('hour', %(at)s, 'UTC') AND booked_at <= %(at)s), 0)
