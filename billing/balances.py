@@ -11,6 +11,7 @@ from django.db import connection
 
 from billing.models import Unit
 from controlplane.common import clock
+from controlplane.common.arrays import array_text
 
 # Grants that are valid now less what is spent of them, less what is held. Both reads use a partial index of what is open.
 STANDING = """
@@ -66,7 +67,7 @@ def standing_of(wallet_id: UUID) -> Standing:
 def standings(wallet_ids: Iterable[UUID], *, now: datetime | None = None) -> dict[UUID, Standing]:
     """Return how these wallets stand, in one question."""
     with connection.cursor() as cursor:
-        cursor.execute(STANDING, {"wallets": list(wallet_ids), "now": now or clock.now()})
+        cursor.execute(STANDING, {"wallets": array_text(wallet_ids), "now": now or clock.now()})
         return {pk: Standing(balance, held, hits) for pk, balance, held, hits in cursor.fetchall()}
 
 

@@ -16,6 +16,7 @@ from billing.pricing import credits_text
 from billing.wallets import lock_wallets
 from controlplane.accounts.models import User
 from controlplane.common import clock
+from controlplane.common.arrays import array_text
 from controlplane.common.errors import Conflict, InvalidInput
 from controlplane.common.lookup import visible_or_404
 from controlplane.workspaces.permissions import Permission
@@ -107,13 +108,20 @@ def check_amount(amount: int) -> None:
 
 def review_caps(wallet_ids: Iterable[UUID]) -> None:
     """See how far the caps of these wallets are used, and write what changed: call it under the wallets' locks."""
-    ids = list(wallet_ids)
-    caps = list(SpendCap.objects.filter(wallet__in=ids).select_related("wallet"))
-    if not caps:
+    ids = capped(wallet_ids)
+    if not ids:
         return
+    caps = list(SpendCap.objects.filter(wallet__in=ids).select_related("wallet"))
     spent = spent_of_caps(ids)
     for cap in caps:
         review_cap(cap, spent[cap.pk])
+
+
+def capped(wallet_ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of the wallets that have a cap."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT wallet_id FROM billing_spendcap WHERE wallet_id = ANY(%s::uuid[])", [array_text(wallet_ids)])
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def spent_of_caps(wallet_ids: Iterable[UUID]) -> dict[UUID, int]:

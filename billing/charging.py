@@ -24,12 +24,10 @@ from controlplane.common.arrays import array_text
 # Charges and grants as lengths on one line for each wallet: charge n lies from lo to hi, so do the grants by expiry, and where two overlap is what the
 # one takes of the other. Behind the last grant lies the platform, without an end.
 CHARGE = """
-WITH charge AS (
+WITH {before} charge AS (
     SELECT key, wallet, deployment, price, quantity, amount, from_at, to_at, n,
         sum(amount) OVER (PARTITION BY wallet ORDER BY from_at, n)::bigint AS hi
-    FROM unnest(%(key)s::text[], %(wallet_id)s::uuid[], %(deployment_id)s::uuid[], %(price_id)s::bigint[], %(quantity)s::bigint[],
-        %(amount)s::bigint[], %(from_at)s::timestamptz[], %(to_at)s::timestamptz[])
-        WITH ORDINALITY AS given (key, wallet, deployment, price, quantity, amount, from_at, to_at, n)
+    FROM {given} AS given (key, wallet, deployment, price, quantity, amount, from_at, to_at, n)
 ), numbered AS MATERIALIZED (
     SELECT *, hi - amount AS lo, nextval('billing_ledgerentry_id_seq') AS entry FROM charge
 ), payer AS (
@@ -72,14 +70,16 @@ WITH charge AS (
     ON CONFLICT (wallet_id, deployment_id, price_id, day) DO UPDATE SET quantity = billing_dailyspend.quantity + excluded.quantity,
         amount = billing_dailyspend.amount + excluded.amount, written_off = billing_dailyspend.written_off + excluded.written_off
 )
-SELECT count(*) FROM part
+SELECT count(*), array_agg(DISTINCT wallet) FROM numbered
 """
+AS_ARRAYS = """unnest(%(key)s::text[], %(wallet_id)s::uuid[], %(deployment_id)s::uuid[], %(price_id)s::bigint[], %(quantity)s::bigint[],
+    %(amount)s::bigint[], %(from_at)s::timestamptz[], %(to_at)s::timestamptz[]) WITH ORDINALITY"""
 BOUNDARIES = """
 SELECT wallet_id, starts_at FROM billing_grant
-WHERE wallet_id = ANY(%(wallets)s) AND spent < amount AND starts_at > %(first)s AND starts_at <= %(last)s
+WHERE wallet_id = ANY(%(wallets)s::uuid[]) AND spent < amount AND starts_at > %(first)s AND starts_at <= %(last)s
 UNION
 SELECT wallet_id, expires_at FROM billing_grant
-WHERE wallet_id = ANY(%(wallets)s) AND spent < amount AND expires_at > %(first)s AND expires_at <= %(last)s
+WHERE wallet_id = ANY(%(wallets)s::uuid[]) AND spent < amount AND expires_at > %(first)s AND expires_at <= %(last)s
 ORDER BY 1, 2
 """
 
@@ -101,14 +101,18 @@ class Charge:
     to_at: datetime
 
 
-def charge(charges: Sequence[Charge], *, unit: Unit = Unit.MICRO_CREDIT) -> None:
-    """Book charges, in the present transaction. Afterwards wallets and caps are looked at: who can pay no more is told at the commit."""
+def charge(charges: Sequence[Charge], *, unit: Unit = Unit.MICRO_CREDIT, locked: bool = False) -> None:
+    """Book charges, in the present transaction. Afterwards wallets and caps are looked at: who can pay no more is told at the commit.
+
+    `locked`: the caller holds the wallets already.
+    """
     paid = [one for one in charges if one.amount > 0]
     if not paid:
         return
     wallets = {one.wallet_id for one in paid}
     with transaction.atomic(savepoint=False):
-        lock_wallets(wallets)
+        if not locked:
+            lock_wallets(wallets)
         for phase in phases(paid, boundaries(paid)):
             run_statement(phase, unit)
         review_wallets(wallets)
@@ -121,7 +125,7 @@ def run_statement(charges: Sequence[Charge], unit: Unit) -> None:
     columns = zip(*map(attrgetter(*names), charges), strict=True)
     given: dict[str, Any] = {name: array_text(values) for name, values in zip(names, columns, strict=True)}
     with connection.cursor() as cursor:
-        cursor.execute(CHARGE, {**given, "unit": unit.value})
+        cursor.execute(CHARGE.format(before="", given=AS_ARRAYS), {**given, "unit": unit.value})
 
 
 def boundaries(charges: Iterable[Charge]) -> dict[UUID, list[datetime]]:
@@ -134,8 +138,10 @@ def boundaries(charges: Iterable[Charge]) -> dict[UUID, list[datetime]]:
 def boundaries_between(wallets: Iterable[UUID], *, first: datetime, last: datetime) -> dict[UUID, list[datetime]]:
     """Return the moments after `first`, up to `last`, at which grants of these wallets begin or end; in order."""
     found: dict[UUID, list[datetime]] = {}
+    if first == last:
+        return found
     with connection.cursor() as cursor:
-        cursor.execute(BOUNDARIES, {"wallets": list(wallets), "first": first, "last": last})
+        cursor.execute(BOUNDARIES, {"wallets": array_text(wallets), "first": first, "last": last})
         for wallet, moment in cursor.fetchall():
             found.setdefault(wallet, []).append(moment)
     return found

@@ -11,13 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 
 from billing.balances import Standing, standings
 from billing.models import Funding, FundingChange, Grant, Notice, NoticeKind, Subscription, SubscriptionStatus, Wallet
 from billing.pricing import credits_text
 from billing.wallets import lock_wallets
 from controlplane.common import clock
+from controlplane.common.arrays import array_text
 from controlplane.common.hints import send_task
 
 GRACE = timedelta(minutes=15)
@@ -28,10 +29,25 @@ ALL_TOLD = 0
 BOUNDARIES_SEEN = timedelta(minutes=10)
 
 
+# Of a thousand wallets that are charged at once hardly one comes to a point where something changes.
+CONSPICUOUS = """
+SELECT id FROM (
+    SELECT id, funding, reference, told_percent,
+        COALESCE((SELECT sum(amount - spent) FROM billing_grant
+            WHERE wallet_id = wallet.id AND unit = 1 AND spent < amount AND starts_at <= %(now)s AND expires_at > %(now)s), 0) AS balance,
+        COALESCE((SELECT sum(amount) FROM billing_hold WHERE wallet_id = wallet.id AND released_at IS NULL), 0) AS held
+    FROM billing_wallet wallet WHERE id = ANY(%(wallets)s::uuid[])
+) standing
+WHERE funding <> 'FUNDED' OR balance <= held OR balance > reference OR (told_percent > %(least)s AND balance * 100 <= reference * %(most)s)
+"""
+
+
 def review_wallets(wallet_ids: Iterable[UUID], *, came_in: bool = False) -> None:
     """See whether these wallets can pay, and write what changed: call it under their locks. `came_in`: they just got credits."""
-    ids = list(wallet_ids)
     now = clock.now()
+    ids = list(wallet_ids) if came_in else conspicuous(wallet_ids)
+    if not ids:
+        return
     found = standings(ids, now=now)
     free = unmetered(ids)
     for wallet in Wallet.objects.filter(pk__in=ids):
@@ -40,6 +56,14 @@ def review_wallets(wallet_ids: Iterable[UUID], *, came_in: bool = False) -> None
             Wallet.objects.filter(pk=wallet.pk).update(**changes, updated_at=now)
         if "funding" in changes:
             tell_change(wallet.pk)
+
+
+def conspicuous(wallet_ids: Iterable[UUID]) -> list[UUID]:
+    """Return those of the wallets that have to be looked at: something of them may change, or has."""
+    given: dict[str, Any] = {"wallets": array_text(wallet_ids), "now": clock.now(), "least": min(PERCENTS), "most": max(PERCENTS)}
+    with connection.cursor() as cursor:
+        cursor.execute(CONSPICUOUS, given)
+        return [pk for (pk,) in cursor.fetchall()]
 
 
 def unmetered(wallet_ids: Iterable[UUID]) -> set[UUID]:

@@ -6,7 +6,9 @@ The room above says when an instance started, was of use, is to end, and stopped
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -14,17 +16,51 @@ from django.db import connection, transaction
 from django.db.models import Case, F, Min, Q, Value, When
 from django.db.models.functions import Coalesce
 
-from billing.charging import Charge, boundaries_between, charge
+from billing.caps import review_caps
+from billing.charging import CHARGE, Charge, boundaries_between, charge
 from billing.checkpoints import checkpoint
+from billing.funding import review_wallets
 from billing.holds import release_hold
-from billing.models import MeteredResource
+from billing.models import MeteredResource, Unit
 from billing.wallets import lock_wallets
 from controlplane.common import clock
 from controlplane.common.arrays import array_text
+from controlplane.common.clock import milliseconds
 
 # Wallets that one transaction meters: their locks are held that long, and usage waits for them.
 WALLETS_AT_ONCE = 100
 SECOND = timedelta(seconds=1)
+OPEN = """closed_at IS NULL AND started_at IS NOT NULL AND resource.wallet_id = ANY(%(wallets)s::uuid[])
+    AND (%(chosen)s::uuid[] IS NULL OR resource.id = ANY(%(chosen)s::uuid[]))"""
+# As chargeable_until and span_of say it, for all resources at once.
+DUE = f"""
+due AS (
+    SELECT resource.id, resource.wallet_id, deployment_id, price_id, micro_credits, COALESCE(billed_until, started_at) AS since,
+        CASE WHEN cut_off OR stopped_at IS NULL THEN LEAST(ending_at, stopped_at, %(now)s) ELSE LEAST(stopped_at, %(now)s) END AS until
+    FROM billing_meteredresource resource JOIN billing_price ON billing_price.id = price_id WHERE billable AND {OPEN}
+), whole AS (
+    SELECT *, floor(extract(epoch FROM until - since))::bigint AS seconds FROM due WHERE until >= since + interval '1 second'
+), span AS MATERIALIZED (
+    SELECT *, since + seconds * interval '1 second' AS upto, row_number() OVER (ORDER BY id) AS n FROM whole
+), spans AS (
+    INSERT INTO billing_billedspan (resource_id, span) SELECT id, tstzrange(since, upto) FROM span
+), advanced AS (
+    UPDATE billing_meteredresource SET billed_until = upto FROM span WHERE billing_meteredresource.id = span.id
+),"""  # noqa: S608
+FROM_DUE = """(
+    SELECT 'instance:' || lpad((extract(epoch FROM since) * 1000)::bigint::text, 13, '0') || ':' || id, wallet_id, deployment_id, price_id, seconds,
+        seconds * micro_credits, since, upto, n FROM span
+)"""
+DIVIDED = """
+SELECT DISTINCT resource.wallet_id FROM billing_meteredresource resource JOIN billing_grant USING (wallet_id)
+WHERE closed_at IS NULL AND started_at IS NOT NULL AND billable AND wallet_id = ANY(%(wallets)s::uuid[]) AND (
+    (starts_at > COALESCE(billed_until, started_at) AND starts_at < %(now)s)
+    OR (expires_at > COALESCE(billed_until, started_at) AND expires_at < %(now)s))
+"""
+CLOSE = f"""
+UPDATE billing_meteredresource resource SET closed_at = %(now)s
+WHERE {OPEN} AND COALESCE(stopped_at, CASE WHEN cut_off THEN ending_at END) <= %(now)s RETURNING id
+"""  # noqa: S608
 COLUMNS = (
     "pk",
     "wallet_id",
@@ -72,35 +108,73 @@ class Span(NamedTuple):
     until: datetime
 
 
-def meter(*, resource_ids: Iterable[UUID] | None = None) -> int:
-    """Charge the time of all instances up to now (or of these); return how many spans were charged.
+def meter(*, resource_ids: Iterable[UUID] | None = None, threads: int = 1) -> int:
+    """Charge the time of all instances up to now (or of these); return how many spans were charged. `threads` share the wallets.
 
     Can be repeated, overlap, and be killed at any moment: under the wallets' locks each resource tells how far it is charged, and the exclusion of
     spans refuses what would be charged twice.
     """
     rows = MeteredResource.objects.filter(closed_at=None, started_at__isnull=False).filter(Q(billable=True) | Q(cut_off=True))
-    if resource_ids is not None:
-        rows = rows.filter(pk__in=list(resource_ids))
-    wallets = sorted(set(rows.values_list("wallet_id", flat=True)))
-    total = 0
-    for chunk in groups(wallets, WALLETS_AT_ONCE):
-        total += meter_wallets(chunk, rows)
-        checkpoint("metered")
-    return total
+    chosen = None if resource_ids is None else list(resource_ids)
+    if chosen is not None:
+        rows = rows.filter(pk__in=chosen)
+    wallets = list(rows.order_by("wallet_id").values_list("wallet_id", flat=True).distinct())
+    chunks = list(groups(wallets, WALLETS_AT_ONCE))
+    if threads == 1 or len(chunks) < threads:
+        return sum(meter_wallets(chunk, chosen) for chunk in chunks)
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(partial(meter_share, chosen=chosen), [chunks[number::threads] for number in range(threads)]))
 
 
-def meter_wallets(wallet_ids: Sequence[UUID], rows: Any) -> int:
-    """Charge the resources of these wallets, in one transaction."""
+def meter_share(chunks: Sequence[Sequence[UUID]], *, chosen: list[UUID] | None) -> int:
+    """Charge some of the wallets, in a thread of its own."""
+    try:
+        return sum(meter_wallets(chunk, chosen) for chunk in chunks)
+    finally:
+        connection.close()
+
+
+def meter_wallets(wallet_ids: Sequence[UUID], chosen: list[UUID] | None) -> int:
+    """Charge the resources of these wallets (or only the `chosen` ones), in one transaction."""
     with transaction.atomic():
         lock_wallets(wallet_ids)
         now = clock.now()
-        resources = read_metered(rows.filter(wallet__in=wallet_ids))
-        spans = [span for one in resources if (span := span_of(one, now)) is not None]
-        write_spans(spans)
-        checkpoint("spans_written")
-        charge(charges_of(spans))
+        divided = divided_wallets(wallet_ids, now)
+        charged = charge_undivided(set(wallet_ids) - divided, chosen, now) + charge_divided(divided, chosen, now)
         checkpoint("spans_charged")
-        close_ended(resources, now)
+        close_ended(wallet_ids, chosen, now)
+    checkpoint("metered")
+    return charged
+
+
+def divided_wallets(wallet_ids: Iterable[UUID], now: datetime) -> set[UUID]:
+    """Return those of the wallets with a grant that begins or ends in the time that is to be charged: not one in a thousand."""
+    with connection.cursor() as cursor:
+        cursor.execute(DIVIDED, {"wallets": array_text(wallet_ids), "now": now})
+        return {pk for (pk,) in cursor.fetchall()}
+
+
+def charge_undivided(wallet_ids: Iterable[UUID], chosen: list[UUID] | None, now: datetime) -> int:
+    """Charge resources whose grants are the same for the whole time: spans, charges and postings in one statement."""
+    given: dict[str, Any] = {"wallets": array_text(wallet_ids), "now": now, "unit": Unit.MICRO_CREDIT.value}
+    given["chosen"] = None if chosen is None else array_text(chosen)
+    with connection.cursor() as cursor:
+        cursor.execute(CHARGE.format(before=DUE, given=FROM_DUE), given)
+        charged, payers = cursor.fetchone()
+    if payers:
+        review_wallets(payers)
+        review_caps(payers)
+    return int(charged)
+
+
+def charge_divided(wallet_ids: Iterable[UUID], chosen: list[UUID] | None, now: datetime) -> int:
+    """Charge resources span by span, each cut where a grant begins or ends."""
+    rows = MeteredResource.objects.filter(wallet__in=wallet_ids, closed_at=None, started_at__isnull=False, billable=True)
+    if chosen is not None:
+        rows = rows.filter(pk__in=chosen)
+    spans = [span for one in read_metered(rows) if (span := span_of(one, now)) is not None]
+    write_spans(spans)
+    charge(charges_of(spans))
     return len(spans)
 
 
@@ -159,7 +233,8 @@ def charge_of(resource: Metered, since: datetime, until: datetime) -> Charge:
     """Return the charge of whole seconds of a resource."""
     seconds = (until - since) // SECOND
     return Charge(
-        key=f"instance:{resource.pk}:{int(since.timestamp() * 1000)}",
+        # The time first: keys that are made together lie together in their index.
+        key=f"instance:{milliseconds(since):013}:{resource.pk}",
         wallet_id=resource.wallet_id,
         deployment_id=resource.deployment_id,
         price_id=resource.price_id,
@@ -170,14 +245,13 @@ def charge_of(resource: Metered, since: datetime, until: datetime) -> Charge:
     )
 
 
-def close_ended(resources: Iterable[Metered], now: datetime) -> None:
-    """Close what has stopped, or was cut off and is charged up to there; what was reserved for it is free again."""
-    ends = [(one, one.stopped_at or (one.ending_at if one.cut_off else None)) for one in resources]
-    ended = [one for one, end in ends if end is not None and end <= now]
-    if ended:
-        MeteredResource.objects.filter(pk__in=[one.pk for one in ended]).update(closed_at=now)
-    for one in ended:
-        release_hold(str(one.pk))
+def close_ended(wallet_ids: Iterable[UUID], chosen: list[UUID] | None, now: datetime) -> None:
+    """Close what has stopped, or was cut off, and is charged up to there; what was reserved for it is free again."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE, {"wallets": array_text(wallet_ids), "now": now, "chosen": None if chosen is None else array_text(chosen)})
+        ended = [pk for (pk,) in cursor.fetchall()]
+    for pk in ended:
+        release_hold(str(pk))
 
 
 def metered_since() -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,16 +11,22 @@ from django.db import connection, transaction
 
 from billing.charging import Charge, charge
 from billing.checkpoints import checkpoint
-from billing.models import BilledDeployment, Unit
+from billing.models import Unit
 from billing.prices import price_ids
 from billing.pricing import Price
 from billing.wallets import lock_wallets
+from controlplane.common.arrays import array_text
 
 MINUTE = timedelta(minutes=1)
 HITS = """
 SELECT wallet_id, sum(amount - spent)::bigint, max(starts_at) FROM billing_grant
-WHERE wallet_id = ANY(%s) AND unit = 2 AND spent < amount GROUP BY wallet_id
+WHERE wallet_id = ANY(%s::uuid[]) AND unit = 2 AND spent < amount GROUP BY wallet_id
 """
+PAYING_BY_RUN = """
+SELECT DISTINCT deployment_id FROM billing_grant JOIN billing_billeddeployment USING (wallet_id)
+WHERE unit = 2 AND deployment_id = ANY(%s::uuid[])
+"""
+WALLETS = "SELECT deployment_id, wallet_id FROM billing_billeddeployment WHERE deployment_id = ANY(%s::uuid[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,24 +47,35 @@ class RunsUsed:
 
 def paying_by_run(deployment_ids: Iterable[UUID | str]) -> set[UUID]:
     """Return those of the deployments whose workspace has free runs: their runs have to come one by one."""
-    rows = BilledDeployment.objects.filter(deployment_id__in=set(deployment_ids), wallet__grants__unit=Unit.HIT)
-    return set(rows.values_list("deployment_id", flat=True).distinct())
+    with connection.cursor() as cursor:
+        cursor.execute(PAYING_BY_RUN, [array_text(deployment_ids)])
+        return {pk for (pk,) in cursor.fetchall()}
 
 
-def charge_runs(used: Sequence[RunsUsed]) -> set[UUID]:
-    """Charge runs, in the present transaction; return the deployments that no wallet is known of, whose runs are not charged."""
+def wallets_of(deployment_ids: Iterable[UUID]) -> dict[UUID, UUID]:
+    """Return the wallet of each deployment that billing knows."""
+    with connection.cursor() as cursor:
+        cursor.execute(WALLETS, [array_text(deployment_ids)])
+        return dict(cursor.fetchall())
+
+
+def charge_runs(used: Sequence[RunsUsed], *, one_by_one: Collection[UUID]) -> set[UUID]:
+    """Charge runs, in the present transaction; return the deployments that no wallet is known of, whose runs are not charged.
+
+    `one_by_one` are the deployments whose runs come one by one (`paying_by_run`).
+    """
     checkpoint("runs_written")
     paid = [one for one in used if one.milliseconds]
-    wallets = dict(
-        BilledDeployment.objects.filter(deployment_id__in={one.deployment_id for one in paid}).values_list("deployment_id", "wallet_id")
-    )
+    wallets = wallets_of({one.deployment_id for one in paid})
     prices = price_ids({(one.product, one.rate) for one in paid})
     known = [one for one in paid if one.deployment_id in wallets]
     with transaction.atomic(savepoint=False):
         lock_wallets(wallets.values())
-        free = take_hits(known, wallets)
-        charge([charge_of(one, wallets[one.deployment_id], prices[one.product, one.rate], hits=True) for one in free], unit=Unit.HIT)
-        charge([charge_of(one, wallets[one.deployment_id], prices[one.product, one.rate]) for one in known if one not in free])
+        free = take_hits([one for one in known if one.deployment_id in one_by_one], wallets) if one_by_one else set()
+        hits = [charge_of(one, wallets[one.deployment_id], prices[one.product, one.rate], hits=True) for one in free]
+        charge(hits, unit=Unit.HIT, locked=True)
+        paid_for = [one for one in known if not free or one not in free]
+        charge([charge_of(one, wallets[one.deployment_id], prices[one.product, one.rate]) for one in paid_for], locked=True)
     checkpoint("runs_charged")
     return {one.deployment_id for one in paid} - wallets.keys()
 
@@ -66,7 +83,7 @@ def charge_runs(used: Sequence[RunsUsed]) -> set[UUID]:
 def take_hits(used: Sequence[RunsUsed], wallets: dict[UUID, UUID]) -> set[RunsUsed]:
     """Return the runs that free runs pay for: as many as there are, in the order of their ids. Call it under the wallets' locks."""
     with connection.cursor() as cursor:
-        cursor.execute(HITS, [list(set(wallets.values()))])
+        cursor.execute(HITS, [array_text(set(wallets.values()))])
         rows = cursor.fetchall()
     left = {wallet: hits for wallet, hits, _ in rows}
     since = {wallet: start for wallet, _, start in rows}

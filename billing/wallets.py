@@ -10,9 +10,10 @@ from django.db import connection, transaction
 
 from billing.models import Wallet
 from billing.plans import plan_by_code
+from controlplane.common.arrays import array_text
 from controlplane.workspaces.models import Namespace
 
-LOCK = "SELECT id FROM billing_wallet WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+LOCK = "SELECT id FROM billing_wallet WHERE id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
 
 
 def wallet_of(namespace: Namespace) -> Wallet:
@@ -41,7 +42,7 @@ def lock_wallets(wallet_ids: Iterable[UUID]) -> None:
     A statement of its own: one that locks and reads at once reads what was there before it waited.
     """
     with connection.cursor() as cursor:
-        cursor.execute(LOCK, [sorted(set(wallet_ids))])
+        cursor.execute(LOCK, [array_text(set(wallet_ids))])
 
 
 def locked_wallet(wallet_id: UUID) -> Wallet:

@@ -2,66 +2,117 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Event
+from functools import partial
+from queue import Queue
+from threading import Event, Thread
+from zlib import crc32
 
 import redis
 from django.conf import settings
-from django.db import Error, InterfaceError, OperationalError, close_old_connections
+from django.db import Error, InterfaceError, OperationalError, close_old_connections, connection
 
 from billing.metering import meter
 from controlplane.common.valkey import valkey
 from deployments.usage import keep
-from deployments.usage_stream import RECLAIM_AFTER_MS, ensure_group, new_entries, reclaimed_entries
+from deployments.usage_stream import RECLAIM_AFTER_MS, Entry, ensure_group, new_entries, reclaimed_entries
 
 logger = logging.getLogger(__name__)
 
 WAIT_MS = 1000
-# Under load runs are charged in larger batches, which is what makes it quick; this much later at most.
-GATHER_SECONDS = 0.02
 RETRY_SECONDS = 1.0
 TICK_KEY = "sw:meter:tick"
+# A batch makes a hundred thousand objects, none of which is part of a cycle.
+COLLECT_AFTER = 500_000
+# While one waits for the database, another one works.
+CHARGERS = 2
 
 
 @dataclass(slots=True)
 class Meter:
-    """One meter. `ending` is set by whoever wants it to end: what it has in hand is finished."""
+    """One meter: a thread that takes runs from the stream, threads that charge them, and the one that called `run`, which charges instances and
+    takes over what was left lying.
+
+    Each charger has the deployments that fall to it, so that none waits for a wallet that another one holds. `ending` is set by whoever wants
+    it to end: what it has in hand is finished.
+    """
 
     ending: Event = field(default_factory=Event)
+    desks: list[Queue[list[Entry]]] = field(default_factory=lambda: [Queue(1) for _ in range(CHARGERS)])
     reclaim_at: float = 0.0
     tick_at: float = 0.0
 
     def run(self) -> None:
         """Go on until `ending`. Servers that do not answer are asked again each second; nothing is lost meanwhile."""
-        while not self.ending.is_set():
-            try:
-                close_old_connections()
-                self.turn()
-            except (redis.RedisError, InterfaceError, OperationalError) as error:
-                logger.warning("nothing charged, next try in a second: %s", error)
-                self.ending.wait(RETRY_SECONDS)
-            except Error:
-                logger.exception("a batch was not charged; it is tried again")
-                self.ending.wait(RETRY_SECONDS)
+        gc.freeze()
+        gc.set_threshold(COLLECT_AFTER)
+        taker = Thread(target=self.repeat, args=(self.take_runs,), name="taker")
+        chargers = [Thread(target=self.charge_all, args=(desk,), name=f"charger{number}") for number, desk in enumerate(self.desks)]
+        for thread in (taker, *chargers):
+            thread.start()
+        self.repeat(self.keep_time)
+        taker.join()
+        for desk in self.desks:
+            desk.put([])
+        for thread in chargers:
+            thread.join()
 
-    def turn(self) -> None:
-        """Charge instances if it is time, then what runs were reported; waits a second at most for some."""
+    def repeat(self, work: Callable[[], None]) -> None:
+        """Do something again and again until the end."""
+        while not self.ending.is_set():
+            self.attempt(work)
+        connection.close()
+
+    def attempt(self, work: Callable[[], None]) -> None:
+        """Do something; what goes wrong is told, and tried again by whoever comes next."""
+        try:
+            close_old_connections()
+            work()
+        except (redis.RedisError, InterfaceError, OperationalError) as error:
+            logger.warning("nothing charged, next try in a second: %s", error)
+            self.ending.wait(RETRY_SECONDS)
+        except Error:
+            logger.exception("not charged; it is tried again")
+            self.ending.wait(RETRY_SECONDS)
+
+    def take_runs(self) -> None:
+        """Take what runs were reported, and lay them before those who charge them; waits a second at most for some."""
+        entries = new_entries(wait_ms=WAIT_MS)
+        piles: list[list[Entry]] = [[] for _ in self.desks]
+        for entry in entries:
+            piles[crc32(entry[1].get(b"deployment", b"")) % CHARGERS].append(entry)
+        for desk, pile in zip(self.desks, piles, strict=True):
+            if pile:
+                desk.put(pile)
+
+    def charge_all(self, desk: Queue[list[Entry]]) -> None:
+        """Charge what is laid before this thread, until an empty pile says that it was the last."""
+        while pile := desk.get():
+            self.attempt(partial(charge_pile, pile))
+        connection.close()
+
+    def keep_time(self) -> None:
+        """Charge instances if it is time, and runs that another meter took and never finished."""
         now = time.monotonic()
-        if now >= self.tick_at:
-            self.tick_at = now + settings.METERING_SECONDS
-            if turn_is_ours():
-                meter()
         if now >= self.reclaim_at:
             ensure_group()
             self.reclaim_at = now + RECLAIM_AFTER_MS / 2000
             while entries := reclaimed_entries():
                 keep(entries)
-        entries = new_entries(wait_ms=WAIT_MS)
-        if entries:
-            keep(entries)
-            self.ending.wait(GATHER_SECONDS)
+        if now >= self.tick_at:
+            self.tick_at = now + settings.METERING_SECONDS
+            if turn_is_ours():
+                meter(threads=CHARGERS)
+        self.ending.wait(max(0.0, min(self.reclaim_at, self.tick_at) - time.monotonic()))
+
+
+def charge_pile(pile: list[Entry]) -> None:
+    """Charge entries; those that are not charged come back by themselves."""
+    keep(pile)
 
 
 def turn_is_ours() -> bool:

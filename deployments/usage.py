@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
 
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
@@ -43,45 +45,69 @@ def consume_usage() -> int:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Entries of the stream, read: each is in `parsed` or in `refused`, with the reason."""
+
+    parsed: list[tuple[Report, Entry]]
+    refused: list[tuple[Entry, str]]
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Return all of them."""
+        return [entry for _, entry in self.parsed] + [entry for entry, _ in self.refused]
+
+
+def read(entries: list[Entry]) -> Batch:
+    """Read and price entries."""
+    batch = Batch([], [])
+    for entry in entries:
+        try:
+            batch.parsed.append((parse_event(entry[1]), entry))
+        except (KeyError, ValueError, OverflowError, LookupError) as error:
+            batch.refused.append((entry, str(error)))
+    return batch
+
+
 def keep(entries: list[Entry]) -> int:
     """Write entries and take them out of the stream; return how many. Raises what `consume_usage` raises, after giving them back."""
+    return keep_batch(read(entries))
+
+
+def keep_batch(batch: Batch) -> int:
+    """Write what was read of entries, then take them out of the stream; return how many. Raises what `keep` raises."""
+    entries = batch.entries
     try:
-        take_out(entries, store(entries))
+        take_out(entries, store(batch))
     except (InterfaceError, OperationalError):
         give_back(entries)
         raise
     return len(entries)
 
 
-def store(entries: list[Entry]) -> list[tuple[Entry, str]]:
+def store(batch: Batch) -> list[tuple[Entry, str]]:
     """Insert, charge, commit; return the entries that are refused, with the reasons.
 
     What the database refuses is found by halves, so that one entry holds up nothing.
     """
-    parsed: list[tuple[Report, Entry]] = []
-    refused: list[tuple[Entry, str]] = []
-    for entry in entries:
-        try:
-            parsed.append((parse_event(entry[1]), entry))
-        except (KeyError, ValueError, OverflowError, LookupError) as error:
-            refused.append((entry, str(error)))
     try:
-        return write(parsed, refused)
+        return write(batch.parsed, batch.refused)
     except (DataError, IntegrityError) as error:
-        if len(entries) == 1:
-            return write([], [(entries[0], f"the database refuses it: {error}")])
-        half = len(entries) // 2
-        return store(entries[:half]) + store(entries[half:])
+        if len(batch.parsed) <= 1:
+            return write([], batch.refused + [(entry, f"the database refuses it: {error}") for _, entry in batch.parsed])
+        half = len(batch.parsed) // 2
+        return store(Batch(batch.parsed[:half], batch.refused)) + store(Batch(batch.parsed[half:], []))
 
 
 def write(parsed: list[tuple[Report, Entry]], refused: list[tuple[Entry, str]]) -> list[tuple[Entry, str]]:
     """Write runs, their sums and their charges in one transaction; return what is refused, of which operators are told in it."""
     events = [event for event, _ in parsed]
     with transaction.atomic():
-        new = insert_events(events, one_by_one=paying_by_run({event.deployment_id for event in events}))
+        one_by_one = paying_by_run({event.deployment_id for event in events})
+        new = insert_events(events, one_by_one=one_by_one)
         if sum(one.runs for one in new) < len(events):
             refused = refused + other_runs(parsed)
-        charge_new(new)
+        charge_new(new, one_by_one)
         announce_runs(events)
         if refused:
             alert_operators(refused)
@@ -89,12 +115,12 @@ def write(parsed: list[tuple[Report, Entry]], refused: list[tuple[Entry, str]]) 
     return refused
 
 
-def charge_new(new: Sequence[NewRuns]) -> None:
+def charge_new(new: Sequence[NewRuns], one_by_one: Collection[UUID]) -> None:
     """Charge runs that were not known before. Operators are told of those that nobody can be charged for."""
     used = [used_of(one) for one in new if one.micro_credits]
-    unknown = charge_runs(used)
+    unknown = charge_runs(used, one_by_one=one_by_one)
     if unknown and (known := open_missing_accounts(unknown)):
-        unknown = charge_runs([one for one in used if one.deployment_id in known]) | (unknown - known)
+        unknown = charge_runs([one for one in used if one.deployment_id in known], one_by_one=one_by_one) | (unknown - known)
     for deployment in unknown:
         raise_alert(
             AlertKind.USAGE_REFUSED,

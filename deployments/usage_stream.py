@@ -16,7 +16,7 @@ STREAM = "sw:usage"
 GROUP = "usage"
 REFUSED_STREAM = "sw:usage:refused"
 # Charging costs a batch what it costs each wallet in it: many runs at once are cheap.
-BATCH = 10_000
+BATCH = 20_000
 RECLAIM_AFTER_MS = 30_000
 
 Entry = tuple[bytes, dict[bytes, bytes]]

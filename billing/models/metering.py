@@ -74,7 +74,7 @@ class MeteredResource(models.Model):
     class Meta:
         verbose_name = "metered resource"
         indexes = [
-            models.Index(fields=["billed_until"], name="resource_to_meter", condition=Q(closed_at=None, billable=True)),
+            models.Index(fields=["wallet"], name="resource_to_meter", condition=Q(closed_at=None)),
             models.Index(fields=["deployment_id"], name="resource_open", condition=Q(closed_at=None)),
         ]
 

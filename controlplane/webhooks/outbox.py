@@ -14,6 +14,7 @@ from django.db import connection, transaction
 
 from controlplane.audit.services import storable_json
 from controlplane.common import clock
+from controlplane.common.arrays import array_text
 from controlplane.common.hints import send_task
 from controlplane.common.ids import uuid7
 from controlplane.webhooks.backlog import note_written, without_room
@@ -62,7 +63,11 @@ def emit_events(events: Sequence[NewEvent]) -> None:
 
 def listening_projects(project_ids: set[str]) -> set[UUID]:
     """Return those of the projects that have a webhook at all: for whoever has thousands of events that are work to describe."""
-    return set(Webhook.objects.filter(project_id__in=project_ids, active=True).values_list("project_id", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT project_id FROM webhooks_webhook WHERE active AND project_id = ANY(%s::uuid[])", [array_text(project_ids)]
+        )
+        return {pk for (pk,) in cursor.fetchall()}
 
 
 def listened(events: Sequence[NewEvent]) -> list[tuple[NewEvent, list[UUID]]]:

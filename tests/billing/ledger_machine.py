@@ -260,7 +260,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def seconds_are_charged_up_to_where_instances_say(self) -> None:
         for one in MeteredResource.objects.exclude(billed_until=None):
-            entries = LedgerEntry.objects.filter(key__startswith=f"instance:{one.pk}").values_list("quantity", flat=True)
+            entries = LedgerEntry.objects.filter(key__endswith=f":{one.pk}").values_list("quantity", flat=True)
             assert one.billed_until is not None
             assert one.started_at is not None
             assert sum(quantity or 0 for quantity in entries) == (one.billed_until - one.started_at) // timedelta(seconds=1)

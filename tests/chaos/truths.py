@@ -91,7 +91,7 @@ def of_charges(world: World) -> Iterator[str]:
     for resource in MeteredResource.objects.select_related("price"):
         replica = Replica.objects.get(pk=resource.pk)
         machine = world.cloud.machines.get(replica.name)
-        entries = list(LedgerEntry.objects.filter(key__startswith=f"instance:{resource.pk}").values_list("quantity", "amount"))
+        entries = list(LedgerEntry.objects.filter(key__endswith=f":{resource.pk}").values_list("quantity", "amount"))
         charged = sum(quantity or 0 for quantity, _ in entries)
         used = machine.billed(world.now) if machine else 0.0
         if sum(amount for _, amount in entries) != charged * resource.price.micro_credits:

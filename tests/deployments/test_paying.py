@@ -335,7 +335,7 @@ def test_an_instance_that_breaks_is_charged_until_then(owner: User, cloud: FakeP
 
     resource = MeteredResource.objects.get(pk=Replica.objects.get(name=first).pk)
     assert (resource.cut_off, resource.ending_at) == (True, broke)
-    entries = LedgerEntry.objects.filter(kind="CHARGE", key__startswith=f"instance:{resource.pk}")
+    entries = LedgerEntry.objects.filter(kind="CHARGE", key__endswith=f":{resource.pk}")
     assert sum(quantity or 0 for quantity in entries.values_list("quantity", flat=True)) == int((broke - began).total_seconds())
 
 
