@@ -59,7 +59,7 @@ def wallets_of(deployment_ids: Iterable[UUID]) -> dict[UUID, UUID]:
         return dict(cursor.fetchall())
 
 
-def charge_runs(used: Sequence[RunsUsed], *, one_by_one: Collection[UUID]) -> set[UUID]:
+def charge_runs(used: Sequence[RunsUsed], *, one_by_one: Collection[UUID] = ()) -> set[UUID]:
     """Charge runs, in the present transaction; return the deployments that no wallet is known of, whose runs are not charged.
 
     `one_by_one` are the deployments whose runs come one by one (`paying_by_run`).
