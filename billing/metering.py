@@ -263,9 +263,8 @@ def metered_since() -> datetime | None:
 
 def register_instance(*, resource_id: UUID, wallet_id: UUID, deployment_id: UUID, price_id: int) -> None:
     """Tell the meter of an instance that is about to be started. Again changes nothing."""
-    MeteredResource.objects.get_or_create(
-        pk=resource_id, defaults={"wallet_id": wallet_id, "deployment_id": deployment_id, "price_id": price_id}
-    )
+    row = MeteredResource(pk=resource_id, wallet_id=wallet_id, deployment_id=deployment_id, price_id=price_id)
+    MeteredResource.objects.bulk_create([row], ignore_conflicts=True)
 
 
 def note_instance(

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 
-from billing.holds import held_for, place_hold, release_hold, require_available
+from billing.holds import held_for, place_hold, release_hold, require_available, take_over
 from billing.metering import forget_instance, meter, note_instance, register_instance
 from billing.models import BilledDeployment, MeteredResource, Wallet
 from billing.prices import price_ids
@@ -81,13 +81,9 @@ def reserve_replica(replica: Replica) -> None:
         return
     deployment = replica.deployment
     wallet = wallet_id_of(deployment)
-    place_hold(
-        wallet_id=wallet,
-        resource=str(replica.pk),
-        deployment_id=deployment.pk,
-        amount=held_for(offer.price),
-        instead_of=start_key(deployment.pk),
-    )
+    resource, amount = str(replica.pk), held_for(offer.price)
+    if not take_over(start_key(deployment.pk), resource=resource, amount=amount):
+        place_hold(wallet_id=wallet, resource=resource, deployment_id=deployment.pk, amount=amount)
     price = price_ids([(offer.product, offer.price)])[offer.product, offer.price]
     register_instance(resource_id=replica.pk, wallet_id=wallet, deployment_id=deployment.pk, price_id=price)
 

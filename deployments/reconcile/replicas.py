@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Max
 
 from billing.errors import NoCredits
@@ -58,8 +57,7 @@ def record_replicas(lease: Lease, plan: Plan, count: int) -> list[Replica]:
         last = rows.aggregate(last=Max("ordinal"))["last"] or 0
         for ordinal in range(last + 1, last + 1 + count):
             try:
-                with transaction.atomic():
-                    made.append(record_replica(deployment, plan, ordinal))
+                made.append(record_replica(deployment, plan, ordinal))
             except NoCredits:
                 if not made:
                     raise
@@ -70,8 +68,8 @@ def record_replicas(lease: Lease, plan: Plan, count: int) -> list[Replica]:
 
 
 def record_replica(deployment: Deployment, plan: Plan, ordinal: int) -> Replica:
-    """Store the row of one replica and reserve for it. Raises `NoCredits`."""
-    replica = Replica.objects.create(
+    """Reserve for one replica, then store its row. Raises `NoCredits`; then nothing of it is written."""
+    replica = Replica(
         deployment=deployment,
         generation=deployment.generation,
         revision=plan.revision,
@@ -84,6 +82,7 @@ def record_replica(deployment: Deployment, plan: Plan, ordinal: int) -> Replica:
         begun_at=clock.now(),
     )
     paying.reserve_replica(replica)
+    replica.save(force_insert=True)
     return replica
 
 

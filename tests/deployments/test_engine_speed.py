@@ -98,7 +98,7 @@ def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: 
 
 
 def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: FakeProvider, settle: Settle) -> None:
-    """Of a version that is built: three switches, a replica, the log of the build, and the looks while it boots."""
+    """Of a version that is built: three switches, a replica, the log of the build, the looks while it boots, and who pays for it (4 and 2)."""
     workflow = make_workflow(owner)
     settle(deploy(owner, workflow))
     cloud.looks_until_ready = 10
@@ -106,7 +106,7 @@ def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: Fa
     with CaptureQueriesContext(connection) as first:
         wait = reconcile(deployment.pk)
     assert wait
-    assert len(first) <= 38
+    assert len(first) <= 38 + 4
     with CaptureQueriesContext(connection) as waiting:
         reconcile(deployment.pk)
     assert len(waiting) <= 7
@@ -115,7 +115,7 @@ def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: Fa
         reconcile(deployment.pk)
     deployment.refresh_from_db()
     assert deployment.status == "RUNNING"
-    assert len(last) <= 27
+    assert len(last) <= 27 + 2
 
 
 def test_a_look_that_finds_nothing_new_writes_nothing_but_its_lease(owner: User, cloud: FakeProvider, settle: Settle) -> None:
