@@ -32,7 +32,7 @@ def main() -> None:
             figures += update_figures(journey)
     print_figures(figures)
     say()
-    for alone in ("bench.gateway_overhead", "bench.storage", "bench.engine", "bench.billing_balance"):
+    for alone in ("bench.gateway_overhead", "bench.storage", "bench.engine", "bench.metering", "bench.billing_balance"):
         subprocess.run([sys.executable, "-m", alone], cwd=ROOT, check=True)
 
 

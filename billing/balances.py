@@ -13,7 +13,7 @@ from billing.models import Unit
 from controlplane.common import clock
 from controlplane.common.arrays import array_text
 
-# Grants that are valid now less what is spent of them, less what is held. Both reads use a partial index of what is open.
+# Grants that are valid now less what is spent of them; and what is held.
 STANDING = """
 SELECT wallet.id,
     COALESCE((SELECT sum(amount - spent) FROM billing_grant

@@ -67,7 +67,7 @@ class Meter:
             self.attempt(work)
         connection.close()
 
-    def attempt(self, work: Callable[[], None]) -> None:
+    def attempt(self, work: Callable[[], object]) -> None:
         """Do something; what goes wrong is told, and tried again by whoever comes next."""
         try:
             close_old_connections()
@@ -92,7 +92,7 @@ class Meter:
     def charge_all(self, desk: Queue[list[Entry]]) -> None:
         """Charge what is laid before this thread, until an empty pile says that it was the last."""
         while pile := desk.get():
-            self.attempt(partial(charge_pile, pile))
+            self.attempt(partial(keep, pile))
         connection.close()
 
     def keep_time(self) -> None:
@@ -108,11 +108,6 @@ class Meter:
             if turn_is_ours():
                 meter(threads=CHARGERS)
         self.ending.wait(max(0.0, min(self.reclaim_at, self.tick_at) - time.monotonic()))
-
-
-def charge_pile(pile: list[Entry]) -> None:
-    """Charge entries; those that are not charged come back by themselves."""
-    keep(pile)
 
 
 def turn_is_ours() -> bool:

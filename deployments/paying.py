@@ -19,9 +19,7 @@ from billing.wallets import open_wallet, wallet_of
 from controlplane.workspaces.models import Namespace
 from deployments.models import Deployment, Replica
 from deployments.offers import Offer, offer_of
-from deployments.states import ReplicaStatus
-
-ALIVE = (ReplicaStatus.STARTING, ReplicaStatus.SERVING)
+from deployments.states import ALIVE
 
 
 def open_account(deployment: Deployment, namespace: Namespace) -> None:

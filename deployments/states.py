@@ -41,6 +41,8 @@ class ReplicaStatus(TextChoices):
     TERMINATED = "TERMINATED"
 
 
+ALIVE = (ReplicaStatus.STARTING, ReplicaStatus.SERVING)
+
 ALLOWED: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.BUILDING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),
     Status.BUILDING: frozenset({Status.SCALING, Status.PAUSED, Status.SUSPENDED, Status.ERROR, Status.DELETING}),

@@ -52,11 +52,6 @@ class Batch:
     parsed: list[tuple[Report, Entry]]
     refused: list[tuple[Entry, str]]
 
-    @property
-    def entries(self) -> list[Entry]:
-        """Return all of them."""
-        return [entry for _, entry in self.parsed] + [entry for entry, _ in self.refused]
-
 
 def read(entries: list[Entry]) -> Batch:
     """Read and price entries."""
@@ -71,14 +66,8 @@ def read(entries: list[Entry]) -> Batch:
 
 def keep(entries: list[Entry]) -> int:
     """Write entries and take them out of the stream; return how many. Raises what `consume_usage` raises, after giving them back."""
-    return keep_batch(read(entries))
-
-
-def keep_batch(batch: Batch) -> int:
-    """Write what was read of entries, then take them out of the stream; return how many. Raises what `keep` raises."""
-    entries = batch.entries
     try:
-        take_out(entries, store(batch))
+        take_out(entries, store(read(entries)))
     except (InterfaceError, OperationalError):
         give_back(entries)
         raise

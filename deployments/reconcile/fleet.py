@@ -14,9 +14,9 @@ from deployments.models import Deployment, Replica
 from deployments.providers.base import Phase, ProviderError, ReplicaState
 from deployments.providers.registry import provider
 from deployments.reconcile import backoff, leaving
-from deployments.reconcile.replicas import ALIVE, Plan, ensure, give_up, look, news_of, note_state, record_replicas
+from deployments.reconcile.replicas import Plan, ensure, give_up, look, news_of, note_state, record_replicas
 from deployments.routing import publish_on_commit
-from deployments.states import Reason, ReplicaStatus
+from deployments.states import ALIVE, Reason, ReplicaStatus
 from deployments.transitions import note_reason
 
 # The runtime itself gives a workflow 10 minutes to load its models.

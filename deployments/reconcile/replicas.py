@@ -22,7 +22,6 @@ from deployments.routing import publish_on_commit
 from deployments.states import ReplicaStatus
 
 LEAVING = (ReplicaStatus.DRAINING, ReplicaStatus.TERMINATING)
-ALIVE = (ReplicaStatus.STARTING, ReplicaStatus.SERVING)
 
 
 @dataclass(frozen=True, slots=True)
