@@ -71,8 +71,8 @@ def show_record(journey: Journey, deployment: dict[str, Any], runs: int) -> None
 
 
 def show_charges(journey: Journey, micro_credits: int) -> None:
-    """Show the lines of the bill, once they are as much as the usage says, and what is left."""
-    with step("the bill, line by line"):
+    """Show the bill of the day, once it is as much as the usage says, and what is left."""
+    with step("the bill of the day"):
         lines = await_charges(journey, micro_credits)
         standing = journey.billing()
     for line in lines:
@@ -82,10 +82,10 @@ def show_charges(journey: Journey, micro_credits: int) -> None:
 
 
 def await_charges(journey: Journey, micro_credits: int) -> list[dict[str, Any]]:
-    """Return the charges once they come to this sum."""
+    """Return the charges by deployment, price and day, once they come to this sum: there may be one for each run, more than a page."""
     began = time.perf_counter()
     while time.perf_counter() - began < PATIENCE_S:
-        lines: list[dict[str, Any]] = journey.billing("charges/")["results"]
+        lines: list[dict[str, Any]] = journey.billing("charges/?by=day")["results"]
         if sum(line["micro_credits"] for line in lines) >= micro_credits:
             return lines
         time.sleep(0.1)
