@@ -24,13 +24,15 @@ from controlplane.workspaces.trail import note
 
 SHARES = (100, 80, 50)
 MOST_MICRO = 10**16
-# What was written off was not paid by anybody of the workspace, and what was given back is theirs again: neither counts.
+# What was written off was not paid by anybody of the workspace, and what was given back (and not taken back again) is theirs again: neither counts.
 SPENT = """
 SELECT cap.id, (
     COALESCE((SELECT sum(amount - written_off) FROM billing_dailyspend spend
         WHERE spend.wallet_id = cap.wallet_id AND (cap.deployment_id IS NULL OR spend.deployment_id = cap.deployment_id)
         AND (cap.period = 'TOTAL' OR spend.day >= %(month)s)), 0)
-    - COALESCE((SELECT sum(correction.amount) FROM billing_grant given
+    - COALESCE((SELECT sum(correction.amount - COALESCE((
+            SELECT sum(amount) FROM billing_posting WHERE grant_id = given.id AND source = 1 AND target = 3 AND wallet_id = cap.wallet_id), 0))
+        FROM billing_grant given
         JOIN billing_ledgerentry correction ON correction.key = 'grant:' || given.key
         JOIN billing_ledgerentry charge ON charge.id = correction.reverses_id
         WHERE given.wallet_id = cap.wallet_id AND given.source = 'CORRECTION' AND given.unit = 1
@@ -106,7 +108,7 @@ def check_amount(amount: int) -> None:
         )
 
 
-def review_caps(wallet_ids: Iterable[UUID]) -> None:
+def review_caps(wallet_ids: Iterable[UUID | str]) -> None:
     """See how far the caps of these wallets are used, and write what changed: call it under the wallets' locks."""
     ids = capped(wallet_ids)
     if not ids:
@@ -117,7 +119,7 @@ def review_caps(wallet_ids: Iterable[UUID]) -> None:
         review_cap(cap, spent[cap.pk])
 
 
-def capped(wallet_ids: Iterable[UUID]) -> list[UUID]:
+def capped(wallet_ids: Iterable[UUID | str]) -> list[UUID]:
     """Return those of the wallets that have a cap."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT DISTINCT wallet_id FROM billing_spendcap WHERE wallet_id = ANY(%s::uuid[])", [array_text(wallet_ids)])

@@ -70,7 +70,7 @@ WITH {before} charge AS (
     ON CONFLICT (wallet_id, deployment_id, price_id, day) DO UPDATE SET quantity = billing_dailyspend.quantity + excluded.quantity,
         amount = billing_dailyspend.amount + excluded.amount, written_off = billing_dailyspend.written_off + excluded.written_off
 )
-SELECT count(*), array_agg(DISTINCT wallet) FROM numbered
+SELECT {counted}, array_agg(DISTINCT wallet)::text[] FROM numbered
 """
 AS_ARRAYS = """unnest(%(key)s::text[], %(wallet_id)s::uuid[], %(deployment_id)s::uuid[], %(price_id)s::bigint[], %(quantity)s::bigint[],
     %(amount)s::bigint[], %(from_at)s::timestamptz[], %(to_at)s::timestamptz[]) WITH ORDINALITY"""
@@ -125,7 +125,7 @@ def run_statement(charges: Sequence[Charge], unit: Unit) -> None:
     columns = zip(*map(attrgetter(*names), charges), strict=True)
     given: dict[str, Any] = {name: array_text(values) for name, values in zip(names, columns, strict=True)}
     with connection.cursor() as cursor:
-        cursor.execute(CHARGE.format(before="", given=AS_ARRAYS), {**given, "unit": unit.value})
+        cursor.execute(CHARGE.format(before="", given=AS_ARRAYS, counted="count(*)"), {**given, "unit": unit.value})
 
 
 def boundaries(charges: Iterable[Charge]) -> dict[UUID, list[datetime]]:
@@ -135,7 +135,7 @@ def boundaries(charges: Iterable[Charge]) -> dict[UUID, list[datetime]]:
     return boundaries_between({one.wallet_id for one in charges}, **span)
 
 
-def boundaries_between(wallets: Iterable[UUID], *, first: datetime, last: datetime) -> dict[UUID, list[datetime]]:
+def boundaries_between(wallets: Iterable[UUID | str], *, first: datetime, last: datetime) -> dict[UUID, list[datetime]]:
     """Return the moments after `first`, up to `last`, at which grants of these wallets begin or end; in order."""
     found: dict[UUID, list[datetime]] = {}
     if first == last:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-NAMES = ("spans_charged", "metered", "runs_written", "runs_charged", "usage_committed")
+NAMES = ("spans_charged", "metered", "payers_locked", "runs_charged", "usage_committed")
 
 
 def pass_by(name: str) -> None:

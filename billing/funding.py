@@ -31,21 +31,25 @@ BOUNDARIES_SEEN = timedelta(minutes=10)
 
 # Of a thousand wallets that are charged at once hardly one comes to a point where something changes.
 CONSPICUOUS = """
-SELECT id FROM (
-    SELECT id, funding, reference, told_percent,
-        COALESCE((SELECT sum(amount - spent) FROM billing_grant
-            WHERE wallet_id = wallet.id AND unit = 1 AND spent < amount AND starts_at <= %(now)s AND expires_at > %(now)s), 0) AS balance,
-        COALESCE((SELECT sum(amount) FROM billing_hold WHERE wallet_id = wallet.id AND released_at IS NULL), 0) AS held
-    FROM billing_wallet wallet WHERE id = ANY(%(wallets)s::uuid[])
-) standing
+WITH found AS (
+    SELECT wallet_id, sum(amount - spent) AS balance FROM billing_grant
+    WHERE wallet_id = ANY(%(wallets)s::uuid[]) AND unit = 1 AND spent < amount AND starts_at <= %(now)s AND expires_at > %(now)s GROUP BY wallet_id
+), reserved AS (
+    SELECT wallet_id, sum(amount) AS held FROM billing_hold WHERE wallet_id = ANY(%(wallets)s::uuid[]) AND released_at IS NULL GROUP BY wallet_id
+), standing AS (
+    SELECT id, funding, reference, told_percent, COALESCE(balance, 0) AS balance, COALESCE(held, 0) AS held
+    FROM billing_wallet LEFT JOIN found ON found.wallet_id = id LEFT JOIN reserved ON reserved.wallet_id = id
+    WHERE id = ANY(%(wallets)s::uuid[])
+)
+SELECT id FROM standing
 WHERE funding <> 'FUNDED' OR balance <= held OR balance > reference OR (told_percent > %(least)s AND balance * 100 <= reference * %(most)s)
 """
 
 
-def review_wallets(wallet_ids: Iterable[UUID], *, came_in: bool = False) -> None:
+def review_wallets(wallet_ids: Iterable[UUID | str], *, came_in: bool = False) -> None:
     """See whether these wallets can pay, and write what changed: call it under their locks. `came_in`: they just got credits."""
     now = clock.now()
-    ids = list(wallet_ids) if came_in else conspicuous(wallet_ids)
+    ids = [UUID(str(pk)) for pk in wallet_ids] if came_in else conspicuous(wallet_ids)
     if not ids:
         return
     found = standings(ids, now=now)
@@ -58,7 +62,7 @@ def review_wallets(wallet_ids: Iterable[UUID], *, came_in: bool = False) -> None
             tell_change(wallet.pk)
 
 
-def conspicuous(wallet_ids: Iterable[UUID]) -> list[UUID]:
+def conspicuous(wallet_ids: Iterable[UUID | str]) -> list[UUID]:
     """Return those of the wallets that have to be looked at: something of them may change, or has."""
     given: dict[str, Any] = {"wallets": array_text(wallet_ids), "now": clock.now(), "least": min(PERCENTS), "most": max(PERCENTS)}
     with connection.cursor() as cursor:
@@ -75,7 +79,8 @@ def unmetered(wallet_ids: Iterable[UUID]) -> set[UUID]:
 def judged(wallet: Wallet, standing: Standing, *, free: bool, came_in: bool) -> dict[str, Any]:
     """Return what changes in a wallet, and write the notices that go with it."""
     now = clock.now()
-    can_pay = free or standing.available > 0 or standing.hits > 0
+    # Free runs pay for runs alone: while something is reserved for instances, they are no reason to let these go on.
+    can_pay = free or standing.available > 0 or (standing.hits > 0 and not standing.held)
     changes: dict[str, Any] = {}
     # Grants that were made before they begin come in without a word.
     came_in = came_in or standing.balance > wallet.reference
@@ -111,12 +116,14 @@ def low(wallet: Wallet, standing: Standing) -> dict[str, Any]:
 
 def out_of_credits(standing: Standing) -> tuple[str, str]:
     """Return subject and text of the mail for the end of the credits."""
+    runs = (
+        f"{standing.hits} free runs are left to serverless endpoints." if standing.hits else "Serverless endpoints answer 402 from now on."
+    )
     held = f" {credits_text(standing.balance)} credits are reserved for instances that run now." if standing.held else ""
     then = "are deleted with their endpoints" if deletes() else "end, and their endpoints keep their URLs"
     after = "" if deletes() else "; after it, resume the deployments"
     return "Your credits have run out", (
-        f"Serverless endpoints answer 402 from now on.{held} Instances go on for 15 minutes; then they {then}. "
-        f"Add credits before that and nothing ends{after}."
+        f"{runs}{held} Instances go on for 15 minutes; then they {then}. Add credits before that and nothing ends{after}."
     )
 
 
@@ -151,7 +158,10 @@ def tell_change(wallet_id: UUID) -> None:
 
 def tell_changes(wallet_ids: Iterable[UUID]) -> None:
     """Leave word of several wallets, with one hint."""
-    FundingChange.objects.bulk_create([FundingChange(wallet_id=pk) for pk in wallet_ids], batch_size=1000)
+    ids = list(wallet_ids)
+    if not ids:
+        return
+    FundingChange.objects.bulk_create([FundingChange(wallet_id=pk) for pk in ids], batch_size=1000)
 
     def hint() -> None:
         send_task("deployments.follow_funding", expires=5, retry=False)

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
 
-from billing.charging import Charge, charge
+from billing.caps import review_caps
+from billing.charging import CHARGE, Charge, boundaries_between, charge
 from billing.checkpoints import checkpoint
+from billing.funding import review_wallets, tell_changes
 from billing.models import Unit
-from billing.prices import price_ids
+from billing.prices import Product, price_ids
 from billing.pricing import Price
 from billing.wallets import lock_wallets
 from controlplane.common.arrays import array_text
 
 MINUTE = timedelta(minutes=1)
 HITS = """
-SELECT wallet_id, sum(amount - spent)::bigint, max(starts_at) FROM billing_grant
-WHERE wallet_id = ANY(%s::uuid[]) AND unit = 2 AND spent < amount GROUP BY wallet_id
+SELECT wallet_id, starts_at, expires_at, amount - spent FROM billing_grant
+WHERE wallet_id = ANY(%s::uuid[]) AND unit = 2 AND spent < amount ORDER BY expires_at, id
 """
-PAYING_BY_RUN = """
-SELECT DISTINCT deployment_id FROM billing_grant JOIN billing_billeddeployment USING (wallet_id)
-WHERE unit = 2 AND deployment_id = ANY(%s::uuid[])
+PAYERS = """
+WITH payer AS MATERIALIZED (
+    SELECT deployment_id, wallet_id FROM billing_billeddeployment WHERE deployment_id = ANY(%s::uuid[])
+), locked AS MATERIALIZED (
+    SELECT id FROM billing_wallet WHERE id IN (SELECT wallet_id FROM payer) ORDER BY id FOR NO KEY UPDATE
+)
+SELECT deployment_id::text, wallet_id::text, wallet_id IN (SELECT wallet_id FROM billing_grant WHERE unit = 2 AND wallet_id IN (SELECT id FROM locked))
+FROM payer JOIN locked ON locked.id = wallet_id
 """
+FROM_MINUTES = """(
+    SELECT 'runs:' || first, wallet_id, minutes.deployment_id, price.id, duration_ms, micro_credits, minute, minute + interval '1 minute',
+        row_number() OVER (ORDER BY first)
+    FROM minutes JOIN billing_billeddeployment USING (deployment_id)
+    JOIN unnest(%(products)s::text[], %(prices)s::bigint[]) AS price (product, id) USING (product) WHERE micro_credits > 0
+)"""
 WALLETS = "SELECT deployment_id, wallet_id FROM billing_billeddeployment WHERE deployment_id = ANY(%s::uuid[])"
 
 
@@ -45,11 +59,52 @@ class RunsUsed:
     first: str
 
 
-def paying_by_run(deployment_ids: Iterable[UUID | str]) -> set[UUID]:
-    """Return those of the deployments whose workspace has free runs: their runs have to come one by one."""
+@dataclass(frozen=True, slots=True)
+class Payers:
+    """Who pays for runs of some deployments, by the deployments' ids: `at_once` those whose runs can be charged as they are written,
+    `one_by_one` those whose workspace has free runs. The others are charged by `charge_runs`.
+    """
+
+    at_once: set[str]
+    one_by_one: set[str]
+
+
+def lock_payers(deployment_ids: Iterable[str], *, first: datetime, last: datetime) -> Payers:
+    """Lock the wallets of deployments whose runs ended in the minutes from `first` to `last`: before anything of the runs is written, so that
+    nobody who has written some waits for somebody who waits for these.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(PAYING_BY_RUN, [array_text(deployment_ids)])
-        return {pk for (pk,) in cursor.fetchall()}
+        cursor.execute(PAYERS, [array_text(deployment_ids)])
+        rows = cursor.fetchall()
+    checkpoint("payers_locked")
+    divided = {str(wallet) for wallet in boundaries_between({wallet for _, wallet, _ in rows}, first=first, last=last)}
+    return Payers(
+        at_once={deployment for deployment, wallet, by_run in rows if not by_run and wallet not in divided},
+        one_by_one={deployment for deployment, _, by_run in rows if by_run},
+    )
+
+
+def charge_written(writing: str, given: Mapping[str, Any], *, products: Iterable[Product]) -> int:
+    """Write runs and charge them in one statement; return how many were new. For deployments that are to be charged `at_once`.
+
+    `writing` has the parts of a WITH query that write them: `fresh`, the new ones, and `minutes`, their sums by deployment, product and minute
+    (duration_ms, micro_credits, first); `given` are its values. `products` are those of the runs, at their prices.
+    """
+    prices = price_ids(products)
+    values: dict[str, Any] = {
+        "products": array_text(code for code, _ in prices),
+        "prices": array_text(prices.values()),
+        "unit": Unit.MICRO_CREDIT.value,
+    }
+    with connection.cursor() as cursor:
+        text = CHARGE.format(before=f"{writing},", given=FROM_MINUTES, counted="(SELECT count(*) FROM fresh)")
+        cursor.execute(text, {**given, **values})
+        new, payers = cursor.fetchone()
+    if payers:
+        review_wallets(payers)
+        review_caps(payers)
+    checkpoint("runs_charged")
+    return int(new)
 
 
 def wallets_of(deployment_ids: Iterable[UUID]) -> dict[UUID, UUID]:
@@ -62,9 +117,8 @@ def wallets_of(deployment_ids: Iterable[UUID]) -> dict[UUID, UUID]:
 def charge_runs(used: Sequence[RunsUsed], *, one_by_one: Collection[UUID] = ()) -> set[UUID]:
     """Charge runs, in the present transaction; return the deployments that no wallet is known of, whose runs are not charged.
 
-    `one_by_one` are the deployments whose runs come one by one (`paying_by_run`).
+    `one_by_one` are the deployments whose runs come one by one (`lock_payers`).
     """
-    checkpoint("runs_written")
     paid = [one for one in used if one.milliseconds]
     wallets = wallets_of({one.deployment_id for one in paid})
     prices = price_ids({(one.product, one.rate) for one in paid})
@@ -81,18 +135,22 @@ def charge_runs(used: Sequence[RunsUsed], *, one_by_one: Collection[UUID] = ()) 
 
 
 def take_hits(used: Sequence[RunsUsed], wallets: dict[UUID, UUID]) -> set[RunsUsed]:
-    """Return the runs that free runs pay for: as many as there are, in the order of their ids. Call it under the wallets' locks."""
+    """Return the runs that free runs pay for: as many as are valid then, in the order of their times. Call it under the wallets' locks."""
     with connection.cursor() as cursor:
         cursor.execute(HITS, [array_text(set(wallets.values()))])
-        rows = cursor.fetchall()
-    left = {wallet: hits for wallet, hits, _ in rows}
-    since = {wallet: start for wallet, _, start in rows}
+        grants: dict[UUID, list[list[Any]]] = {}
+        for wallet, *grant in cursor.fetchall():
+            grants.setdefault(wallet, []).append(grant)
     free: set[RunsUsed] = set()
-    for one in sorted((one for one in used if wallets[one.deployment_id] in left), key=lambda one: one.first):
-        wallet = wallets[one.deployment_id]
-        if one.runs == 1 and left[wallet] > 0 and one.minute >= since[wallet]:
-            left[wallet] -= 1
+    for one in sorted(used, key=lambda one: (one.minute, one.first)):
+        # As the charging statement takes them: of those that are valid, the one that ends first.
+        valid = (grant for grant in grants.get(wallets[one.deployment_id], ()) if grant[0] <= one.minute < grant[1] and grant[2])
+        grant = next(valid, None) if one.runs == 1 else None
+        if grant is not None:
+            grant[2] -= 1
             free.add(one)
+    # Who has no credits may run until the last free run is taken: the word goes out with it.
+    tell_changes([wallet for wallet, left in grants.items() if not any(number for _, _, number in left)])
     return free
 
 

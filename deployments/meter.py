@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from queue import Queue
-from threading import Event, Thread
+from threading import Condition, Event, Thread
 from zlib import crc32
 
 import redis
@@ -19,7 +18,7 @@ from django.db import Error, InterfaceError, OperationalError, close_old_connect
 from billing.metering import meter
 from controlplane.common.valkey import valkey
 from deployments.usage import keep
-from deployments.usage_stream import RECLAIM_AFTER_MS, Entry, ensure_group, new_entries, reclaimed_entries
+from deployments.usage_stream import BATCH, RECLAIM_AFTER_MS, Entry, ensure_group, new_entries, reclaimed_entries
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +31,39 @@ COLLECT_AFTER = 500_000
 CHARGERS = 2
 
 
+class Desk:
+    """Where runs lie until the thread that charges them is free: it then takes all there are at once, so that none waits for more than one batch
+    before its own.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing on it."""
+        self.pile: list[Entry] = []
+        self.closed = False
+        self.changed = Condition()
+
+    def lay(self, entries: list[Entry]) -> None:
+        """Add runs, as soon as there are fewer than one batch may have."""
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.pile) < BATCH)
+            self.pile += entries
+            self.changed.notify_all()
+
+    def take(self) -> list[Entry]:
+        """Wait for runs and return all; none when there will be no more."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.pile or self.closed)
+            taken, self.pile = self.pile, []
+            self.changed.notify_all()
+            return taken
+
+    def close(self) -> None:
+        """Say that there will be no more."""
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+
 @dataclass(slots=True)
 class Meter:
     """One meter: a thread that takes runs from the stream, threads that charge them, and the one that called `run`, which charges instances and
@@ -42,7 +74,7 @@ class Meter:
     """
 
     ending: Event = field(default_factory=Event)
-    desks: list[Queue[list[Entry]]] = field(default_factory=lambda: [Queue(1) for _ in range(CHARGERS)])
+    desks: list[Desk] = field(default_factory=lambda: [Desk() for _ in range(CHARGERS)])
     reclaim_at: float = 0.0
     tick_at: float = 0.0
 
@@ -57,7 +89,7 @@ class Meter:
         self.repeat(self.keep_time)
         taker.join()
         for desk in self.desks:
-            desk.put([])
+            desk.close()
         for thread in chargers:
             thread.join()
 
@@ -87,11 +119,11 @@ class Meter:
             piles[crc32(entry[1].get(b"deployment", b"")) % CHARGERS].append(entry)
         for desk, pile in zip(self.desks, piles, strict=True):
             if pile:
-                desk.put(pile)
+                desk.lay(pile)
 
-    def charge_all(self, desk: Queue[list[Entry]]) -> None:
-        """Charge what is laid before this thread, until an empty pile says that it was the last."""
-        while pile := desk.get():
+    def charge_all(self, desk: Desk) -> None:
+        """Charge what is laid before this thread, to the last."""
+        while pile := desk.take():
             self.attempt(partial(keep, pile))
         connection.close()
 

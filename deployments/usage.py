@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import UUID
 
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from billing.checkpoints import checkpoint
-from billing.runs import RunsUsed, charge_runs, paying_by_run
+from billing.runs import RunsUsed, charge_runs, charge_written, lock_payers
 from deployments.alerts import raise_alert
 from deployments.announcements import announce_runs
 from deployments.models import AlertKind, UsageEvent
 from deployments.paying import open_missing_accounts
 from deployments.reports import OFFERS, Report, parse_event, report_of
 from deployments.usage_stream import REFUSED_STREAM, Entry, ensure_group, give_back, new_entries, reclaimed_entries, take_out
-from deployments.usage_sums import NewRuns, insert_events
+from deployments.usage_sums import NewRuns, insert_events, writing_of
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ BATCHES_A_CALL = 20
 # What every report of one run tells alike. Times are those of the gateway that ended it: one that slept may tell it late.
 SAME_IN_ALL_REPORTS = ("deployment_id", "product", "state", "duration_ms")
 ENDED_APART_MS = 15 * 60 * 1000
+MINUTE_MS = 60_000
 
 
 def consume_usage() -> int:
@@ -92,16 +94,38 @@ def write(parsed: list[tuple[Report, Entry]], refused: list[tuple[Entry, str]]) 
     """Write runs, their sums and their charges in one transaction; return what is refused, of which operators are told in it."""
     events = [event for event, _ in parsed]
     with transaction.atomic():
-        one_by_one = paying_by_run({event.deployment_id for event in events})
-        new = insert_events(events, one_by_one=one_by_one)
-        if sum(one.runs for one in new) < len(events):
+        if events and write_events(events) < len(events):
             refused = refused + other_runs(parsed)
-        charge_new(new, one_by_one)
         announce_runs(events)
         if refused:
             alert_operators(refused)
     checkpoint("usage_committed")
     return refused
+
+
+def write_events(events: Sequence[Report]) -> int:
+    """Write runs, their sums and their charges; return how many were new.
+
+    Nearly all are charged in the statement that writes them. Those of workspaces with free runs or with credits that begin or end meanwhile, and
+    those of deployments that billing does not know, go their own way.
+    """
+    times = [event.ended_ms for event in events]
+    ids = {event.deployment_id for event in events}
+    payers = lock_payers(ids, first=minute_of(min(times)), last=minute_of(max(times)))
+    plain = events if payers.at_once == ids else [event for event in events if event.deployment_id in payers.at_once]
+    new = 0
+    if plain:
+        new += charge_written(*writing_of(plain), products={(name, OFFERS[name].price) for name in {event.product for event in plain}})
+    if len(plain) < len(events):
+        found = insert_events([event for event in events if event.deployment_id not in payers.at_once], one_by_one=payers.one_by_one)
+        charge_new(found, {UUID(pk) for pk in payers.one_by_one})
+        new += sum(one.runs for one in found)
+    return new
+
+
+def minute_of(ended_ms: int) -> datetime:
+    """Return the minute (UTC) of a moment in milliseconds since 1970."""
+    return datetime.fromtimestamp(ended_ms // MINUTE_MS * 60, UTC)
 
 
 def charge_new(new: Sequence[NewRuns], one_by_one: Collection[UUID]) -> None:

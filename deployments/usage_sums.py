@@ -44,23 +44,24 @@ SUMS = f"""
     GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6"""  # noqa: S608
 MINUTES = """
     SELECT deployment_id, product, project_id, namespace_id, date_trunc('minute', ended_at, 'UTC') AS minute, {single} AS single,
-           count(*) AS hits, count(*) FILTER (WHERE state <> 'SUCCESS') AS failures, sum(duration_ms) AS duration_ms,
-           sum(micro_credits) AS micro_credits, min(run::text) AS first
+           count(*) AS hits, count(*) FILTER (WHERE state <> 'SUCCESS') AS failures, sum(duration_ms)::bigint AS duration_ms,
+           sum(micro_credits)::bigint AS micro_credits, min(run::text) AS first
     FROM {source} GROUP BY 1, 2, 3, 4, 5, 6"""
 INTO_BUCKETS = f"INSERT INTO {BUCKETS} ({KEY}, hits, failures, duration_ms, micro_credits)"
 # Many rows come faster by COPY; for few the table would cost more than it saves.
 COPIED_FROM = 300
 COLUMN_LIST = ", ".join(COLUMNS)
 GIVEN_TABLE = f"CREATE TEMPORARY TABLE IF NOT EXISTS usage_given ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())}) ON COMMIT DELETE ROWS"
-AS_ARRAYS = f"unnest({', '.join(f'%s::{kind}[]' for kind in COLUMNS.values())}) AS given ({COLUMN_LIST})"
-INSERT = f"""
-    WITH fresh AS (
+AS_ARRAYS = f"unnest({', '.join(f'%({name})s::{kind}[]' for name, kind in COLUMNS.items())}) AS given ({COLUMN_LIST})"
+# Runs, their sums by minute, and these added to the sums that are kept: parts of a WITH query.
+WRITING = f"""
+    fresh AS (
         INSERT INTO {EVENTS} ({", ".join(COLUMNS)})
         SELECT {GIVEN} FROM {{given}}
         ON CONFLICT (run) DO NOTHING
         RETURNING run, deployment_id, product, project_id, namespace_id, state, duration_ms, ended_at, micro_credits
     ), minutes AS MATERIALIZED (
-        {MINUTES.format(source="fresh", single="CASE WHEN deployment_id = ANY(%s) THEN run END")}
+        {MINUTES.format(source="fresh", single="CASE WHEN deployment_id = ANY(%(one_by_one)s::uuid[]) THEN run END")}
     ), sums AS (
         {INTO_BUCKETS} {SUMS.format(source="minutes")}
         ON CONFLICT ({KEY}) DO UPDATE SET
@@ -68,8 +69,8 @@ INSERT = f"""
             failures = {BUCKETS}.failures + excluded.failures,
             duration_ms = {BUCKETS}.duration_ms + excluded.duration_ms,
             micro_credits = {BUCKETS}.micro_credits + excluded.micro_credits
-    )
-    SELECT deployment_id, product, minute, hits, duration_ms::bigint, micro_credits::bigint, first FROM minutes"""  # noqa: S608
+    )"""  # noqa: S608
+NEW_RUNS = "SELECT deployment_id, product, minute, hits, duration_ms, micro_credits, first FROM minutes"
 OF_DAY = "({table}.{column} >= %(first)s AND {table}.{column} < %(end)s AND (%(deployment)s::uuid IS NULL OR {table}.deployment_id = %(deployment)s))"
 
 
@@ -86,33 +87,44 @@ class NewRuns:
     first: str
 
 
-def insert_events(events: Sequence[Report | UsageEvent], *, one_by_one: Iterable[UUID] = ()) -> list[NewRuns]:
+def insert_events(events: Sequence[Report | UsageEvent], *, one_by_one: Iterable[UUID | str] = ()) -> list[NewRuns]:
     """Insert runs and add them to their sums; return those that were new, by deployment and minute (of deployments in `one_by_one`, each run).
 
     A run that is there already changes nothing, whoever reports it again.
     """
     if not events:
         return []
-    reports = sorted(event if isinstance(event, Report) else report_of(event) for event in events)
+    writing, given = writing_of(events, one_by_one=one_by_one)
     with connection.cursor() as cursor:
-        if len(reports) < COPIED_FROM:
-            arrays = [array_text(values) for values in zip(*reports, strict=True)]
-            cursor.execute(INSERT.format(given=AS_ARRAYS), [*arrays, list(one_by_one)])
-        else:
-            copy_given(cursor, reports)
-            cursor.execute(INSERT.format(given="usage_given ORDER BY run"), [list(one_by_one)])
+        cursor.execute(f"WITH {writing} {NEW_RUNS}", given)
         return [NewRuns(*row) for row in cursor.fetchall()]
 
 
-def copy_given(cursor: Any, reports: Sequence[Report]) -> None:
+def writing_of(events: Sequence[Report | UsageEvent], *, one_by_one: Iterable[UUID | str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return the parts of a WITH query that write these runs and their sums, `fresh` and `minutes` among them, with its values.
+
+    Execute it in the transaction that called this, before it is called again.
+    """
+    reports = sorted(event if isinstance(event, Report) else report_of(event) for event in events)
+    given = {"one_by_one": array_text(one_by_one)}
+    if len(reports) >= COPIED_FROM:
+        copy_given(reports)
+        return WRITING.format(given="usage_given ORDER BY run"), given
+    return WRITING.format(given=AS_ARRAYS), given | {
+        name: array_text(values) for name, values in zip(COLUMNS, zip(*reports, strict=True), strict=True)
+    }
+
+
+def copy_given(reports: Sequence[Report]) -> None:
     """Put reports into a table of this session. What is in them was checked: no text holds what COPY reads as something else."""
-    cursor.execute(GIVEN_TABLE)
-    # Within a transaction that goes on, what the last batch left is still there.
-    cursor.execute("DELETE FROM usage_given")
     lines = ["\t".join(map(str, one)) for one in reports]
     text = "\n".join(lines).replace("\tNone\t", "\t\\N\t")
-    with cursor.copy(f"COPY usage_given ({COLUMN_LIST}) FROM STDIN") as copy:
-        copy.write(text + "\n")
+    with connection.cursor() as cursor:
+        cursor.execute(GIVEN_TABLE)
+        # Within a transaction that goes on, what the last batch left is still there.
+        cursor.execute("DELETE FROM usage_given")
+        with cursor.copy(f"COPY usage_given ({COLUMN_LIST}) FROM STDIN") as copy:
+            copy.write(text + "\n")
 
 
 def rebuild_sums(

@@ -16,6 +16,7 @@ class AlertKind(models.TextChoices):
     PROVIDER_SILENT = "PROVIDER_SILENT"
     USAGE_REFUSED = "USAGE_REFUSED"
     METER_SILENT = "METER_SILENT"
+    STRIPE_EVENT_FAILS = "STRIPE_EVENT_FAILS"
 
 
 class Alert(BaseModel):

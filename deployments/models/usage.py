@@ -17,7 +17,9 @@ class UsageEvent(models.Model):
 
     run = models.UUIDField(primary_key=True)
     # No database constraint: a report must be kept whatever became of the rows that it names.
-    deployment = models.ForeignKey(Deployment, on_delete=models.DO_NOTHING, db_constraint=False, related_name="usage_events")
+    deployment = models.ForeignKey(
+        Deployment, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="usage_events"
+    )
     workflow_id = models.UUIDField()
     project_id = models.UUIDField()
     namespace_id = models.UUIDField()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from billing.caps import change_cap, reached_caps, remove_cap, review_months, set_cap, spent_of_caps
-from billing.grants import correct_charge
+from billing.grants import correct_charge, take_back
 from billing.models import BilledDeployment, FundingChange, LedgerEntry, Notice, NoticeKind, SpendCap, Wallet
 from controlplane.accounts.models import User
 from controlplane.audit.models import AuditEntry
@@ -267,3 +267,17 @@ def test_what_is_done_with_caps_stands_in_the_audit_log(payer: User) -> None:
     lines = AuditEntry.objects.filter(chain=payer.pk, kind="cap").order_by("sequence")
     assert [(line.action, line.actor_name) for line in lines] == [(f"cap.{verb}", payer.username) for verb in ("set", "edit", "remove")]
     assert lines[1].details["amount"] == [100 * CREDIT, 200 * CREDIT]
+
+
+def test_a_correction_that_is_taken_back_counts_again(payer: User, wallet: Wallet, deployment: BilledDeployment) -> None:
+    cap = cap_of(payer)
+    spend_credits(deployment, 100)
+    charge = LedgerEntry.objects.get(kind="CHARGE")
+    given = correct_charge(entry_id=charge.pk, amount=60 * CREDIT, reason="Half of it was ours.")
+    assert spent_of_caps([wallet.pk])[cap.pk] == 40 * CREDIT
+    assert not reached_caps(wallet.pk)
+
+    take_back(grant_id=given.pk, amount=60 * CREDIT, key="oops", reason="It was theirs.")
+
+    assert spent_of_caps([wallet.pk])[cap.pk] == 100 * CREDIT
+    assert [one.pk for one in reached_caps(wallet.pk)] == [cap.pk]

@@ -193,7 +193,7 @@ def test_a_correction_gives_back_what_was_paid_as_another_grant(wallet: Wallet) 
     paid = grant(wallet, 4770 * 10, days=2)
     entry = use(wallet, 15)
 
-    with pytest.raises(InvalidInput, match="Give back 1 to 47700"):
+    with pytest.raises(InvalidInput, match=r"at most 0\.0477 credits"):
         correct_charge(entry_id=entry.pk, amount=entry.amount, reason="it was slow")
     given = correct_charge(entry_id=entry.pk, amount=4770 * 10, reason="it was slow")
 
@@ -209,7 +209,7 @@ def test_what_was_granted_by_mistake_is_taken_back_as_far_as_it_is_left(wallet: 
     made = grant(wallet, 4770 * 10)
     use(wallet, 4)
 
-    with pytest.raises(Conflict, match="28620 micro-credits are left"):
+    with pytest.raises(Conflict, match=r"0\.02862 credits are left"):
         take_back(grant_id=made.pk, amount=4770 * 7, key="mistake", reason="wrong workspace")
     take_back(grant_id=made.pk, amount=4770 * 6, key="mistake", reason="wrong workspace")
     take_back(grant_id=made.pk, amount=4770 * 6, key="mistake", reason="wrong workspace")

@@ -35,4 +35,8 @@ class Command(BaseCommand):
         threading.excepthook = end_at_once
         self.stdout.write("meter ready.")
         self.stdout.flush()
-        meter.run()
+        try:
+            meter.run()
+        except Exception as error:
+            # Its other threads would hold the process for ever, and charge no instance.
+            end_at_once(threading.ExceptHookArgs((type(error), error, error.__traceback__, threading.current_thread())))
