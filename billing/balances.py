@@ -23,21 +23,24 @@ SELECT wallet.id,
         WHERE wallet_id = wallet.id AND unit = 2 AND spent < amount AND starts_at <= %(now)s AND expires_at > %(now)s), 0)::bigint
 FROM unnest(%(wallets)s::uuid[]) AS wallet (id)
 """
-# What the grants that were valid then have left now, and what was taken from them since: whole hours from their sums, the rest of the hour from the
-# postings before it. Counted back from now, since people ask for recent moments, and of most grants nothing was taken later.
+# From the nearer end of each grant that was valid then: what it has left now and what was taken from it since, or what it was and what was taken
+# before. Whole hours from their sums, the rest of the hour from the postings.
 AT = """
-WITH granted AS (
-    SELECT id, amount - spent AS remains FROM billing_grant
+WITH granted AS MATERIALIZED (
+    SELECT id, amount, amount - spent AS remains, %(at)s - starts_at < %(now)s - %(at)s AS young FROM billing_grant
     WHERE wallet_id = %(wallet)s AND unit = %(unit)s AND starts_at <= %(at)s AND expires_at > %(at)s
 )
 SELECT (
-    COALESCE((SELECT sum(remains) FROM granted), 0)
-    + COALESCE((SELECT sum(hours.amount) FROM granted JOIN billing_hourlyspend hours ON hours.grant_id = granted.id
-        WHERE hours.hour >= date_trunc('hour', %(at)s, 'UTC')), 0)
+    COALESCE(sum(CASE WHEN young THEN amount - taken ELSE remains + taken END), 0)
     - COALESCE((SELECT sum(amount) FROM billing_posting
         WHERE wallet_id = %(wallet)s AND source = 1 AND unit = %(unit)s AND expires_at > %(at)s
         AND booked_at >= date_trunc('hour', %(at)s, 'UTC') AND booked_at <= %(at)s), 0)
 )::bigint
+FROM granted, LATERAL (
+    SELECT COALESCE(sum(hours.amount), 0) AS taken FROM billing_hourlyspend hours WHERE hours.grant_id = granted.id
+        AND hours.hour >= CASE WHEN young THEN '-infinity' ELSE date_trunc('hour', %(at)s, 'UTC') END
+        AND hours.hour < CASE WHEN young THEN date_trunc('hour', %(at)s, 'UTC') ELSE 'infinity' END
+) AS counted
 """
 FROM_POSTINGS = """
 SELECT COALESCE(sum(CASE WHEN target = 1 THEN amount ELSE -amount END), 0)::bigint FROM billing_posting
@@ -74,7 +77,7 @@ def standings(wallet_ids: Iterable[UUID], *, now: datetime | None = None) -> dic
 def balance_at(wallet_id: UUID, moment: datetime, *, unit: Unit = Unit.MICRO_CREDIT) -> int:
     """Return the balance at a moment, in micro-credits: what was valid then and not spent until then. Charges count from the start of their time."""
     with connection.cursor() as cursor:
-        cursor.execute(AT, {"wallet": wallet_id, "at": moment, "unit": unit.value})
+        cursor.execute(AT, {"wallet": wallet_id, "at": moment, "now": clock.now(), "unit": unit.value})
         return int(cursor.fetchone()[0])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from billing.caps import review_caps
 from billing.errors import KeyReused
@@ -15,6 +15,7 @@ from billing.funding import review_wallets
 from billing.models import Account, EntryKind, Grant, GrantSource, LedgerEntry, Posting, Unit
 from billing.models.ledger import FOR_EVER
 from billing.periods import whole_minute
+from billing.pricing import credits_text
 from billing.wallets import lock_wallets
 from controlplane.common import clock
 from controlplane.common.errors import Conflict, InvalidInput
@@ -50,11 +51,12 @@ def grant_credits(
     """
     if not 0 < amount <= MOST_MICRO:
         raise InvalidInput(
-            "bad_amount", f"Grant more than 0 and at most {MOST_MICRO} micro-credits, not {amount}.", fields={"amount": ["Not in range."]}
+            "bad_amount", f"Grant more than 0 and at most {credits_text(MOST_MICRO)} credits.", fields={"amount": ["Not in range."]}
         )
     begins, ends = whole_minute(starts_at or clock.now()), whole_minute(expires_at)
     if ends <= begins:
-        raise InvalidInput("bad_time", "The grant would be over before it begins.", fields={"expires_at": ["Not after the start."]})
+        detail = f"The grant would be over before it begins: let it end after {begins:%Y-%m-%d %H:%M} UTC."
+        raise InvalidInput("bad_time", detail, fields={"expires_at": ["Not after the start."]})
     with transaction.atomic():
         lock_wallets([wallet_id])
         known = Grant.objects.filter(key=key).first()
@@ -113,7 +115,7 @@ def take_back(*, grant_id: UUID, amount: int, key: str, reason: str, actor_id: U
     Raises `Conflict` when less is left, `InvalidInput` for an amount that is none.
     """
     if amount <= 0:
-        raise InvalidInput("bad_amount", "Take back more than 0 micro-credits.", fields={"amount": ["Not more than 0."]})
+        raise InvalidInput("bad_amount", "Take back more than 0 credits.", fields={"amount": ["Not more than 0."]})
     wallet_id = Grant.objects.values_list("wallet_id", flat=True).get(pk=grant_id)
     with transaction.atomic():
         lock_wallets([wallet_id])
@@ -124,7 +126,7 @@ def take_back(*, grant_id: UUID, amount: int, key: str, reason: str, actor_id: U
         now = clock.now()
         if grant.amount - grant.spent < amount or grant.expires_at <= now:
             left = 0 if grant.expires_at <= now else grant.amount - grant.spent
-            raise Conflict("not_that_much_left", f"Of this grant {left} micro-credits are left. Take back at most so many.")
+            raise Conflict("not_that_much_left", f"Of this grant {credits_text(left)} credits are left. Take back at most so many.")
         booked_at = max(now, grant.starts_at)
         with connection.cursor() as cursor:
             cursor.execute(SPEND, [amount, grant.pk])
@@ -140,7 +142,19 @@ def take_back(*, grant_id: UUID, amount: int, key: str, reason: str, actor_id: U
             actor_id=actor_id,
         )
         review_wallets([wallet_id])
+        if grant.source == GrantSource.CORRECTION:
+            review_caps([wallet_id])
     return entry
+
+
+def paid_postings(entry_id: int) -> QuerySet[Posting]:
+    """Return what grants paid of a charge, in micro-credits."""
+    return Posting.objects.filter(entry_id=entry_id, source=Account.CREDITS, unit=Unit.MICRO_CREDIT)
+
+
+def paid_for(entry_id: int) -> int:
+    """Return the micro-credits that grants paid of a charge: less than it is where the platform bore a part."""
+    return int(paid_postings(entry_id).aggregate(paid=Sum("amount"))["paid"] or 0)
 
 
 def correct_charge(*, entry_id: int, amount: int, reason: str, actor_id: UUID | None = None) -> Grant:
@@ -149,12 +163,16 @@ def correct_charge(*, entry_id: int, amount: int, reason: str, actor_id: UUID | 
     It lasts as long as what was spent would have, 30 days at least. Raises `Conflict` if the charge was corrected before, `InvalidInput` if it
     is no charge of that much.
     """
-    entry = LedgerEntry.objects.filter(pk=entry_id, kind=EntryKind.CHARGE).first()
-    taken = Posting.objects.filter(entry_id=entry_id, source=Account.CREDITS, unit=Unit.MICRO_CREDIT)
-    paid = taken.aggregate(paid=Sum("amount"))["paid"] or 0
-    if entry is None or not 0 < amount <= paid:
-        most = f"Give back 1 to {paid} micro-credits of it: so many were taken from grants." if entry else "Name the id of a charge."
-        raise InvalidInput("no_such_charge", f"There is no charge {entry_id} of that much. {most}", fields={"amount": [most]})
+    entry = LedgerEntry.objects.filter(pk=entry_id).first()
+    if entry is None or entry.kind != EntryKind.CHARGE:
+        what = f"Entry {entry_id} is no charge" if entry else f"There is no entry {entry_id}"
+        detail = f"{what}. Name the id of a charge: the page of charges and its export have it as `entry`."
+        raise InvalidInput("no_such_charge", detail, fields={"entry": ["No charge."]})
+    taken = paid_postings(entry_id)
+    paid = paid_for(entry_id)
+    if not 0 < amount <= paid:
+        most = f"Give back more than 0 and at most {credits_text(paid)} credits: so many were taken from grants."
+        raise InvalidInput("bad_amount", f"More than was paid for charge {entry_id}. {most}", fields={"amount": [most]})
     if hasattr(entry, "reversed_by"):
         raise Conflict("already_corrected", f"Charge {entry_id} was corrected before. Grant credits with a reason instead.")
     lasted = max(taken.values_list("expires_at", flat=True))

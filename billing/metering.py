@@ -22,6 +22,7 @@ from billing.checkpoints import checkpoint
 from billing.funding import review_wallets
 from billing.holds import release_hold
 from billing.models import MeteredResource, Unit
+from billing.overcharges import Closed, give_back_excess
 from billing.wallets import lock_wallets
 from controlplane.common import clock
 from controlplane.common.arrays import array_text
@@ -59,7 +60,8 @@ WHERE closed_at IS NULL AND started_at IS NOT NULL AND billable AND wallet_id = 
 """
 CLOSE = f"""
 UPDATE billing_meteredresource resource SET closed_at = %(now)s
-WHERE {OPEN} AND COALESCE(stopped_at, CASE WHEN cut_off THEN ending_at END) <= %(now)s RETURNING id
+WHERE {OPEN} AND COALESCE(stopped_at, CASE WHEN cut_off THEN ending_at END) <= %(now)s
+RETURNING id, deployment_id, started_at, billed_until, CASE WHEN cut_off THEN LEAST(ending_at, stopped_at) ELSE stopped_at END
 """  # noqa: S608
 COLUMNS = (
     "pk",
@@ -159,7 +161,7 @@ def charge_undivided(wallet_ids: Iterable[UUID], chosen: list[UUID] | None, now:
     given: dict[str, Any] = {"wallets": array_text(wallet_ids), "now": now, "unit": Unit.MICRO_CREDIT.value}
     given["chosen"] = None if chosen is None else array_text(chosen)
     with connection.cursor() as cursor:
-        cursor.execute(CHARGE.format(before=DUE, given=FROM_DUE), given)
+        cursor.execute(CHARGE.format(before=DUE, given=FROM_DUE, counted="count(*)"), given)
         charged, payers = cursor.fetchone()
     if payers:
         review_wallets(payers)
@@ -246,12 +248,15 @@ def charge_of(resource: Metered, since: datetime, until: datetime) -> Charge:
 
 
 def close_ended(wallet_ids: Iterable[UUID], chosen: list[UUID] | None, now: datetime) -> None:
-    """Close what has stopped, or was cut off, and is charged up to there; what was reserved for it is free again."""
+    """Close what has stopped, or was cut off, and is charged up to there: what was reserved for it is free again, and what was charged beyond,
+    while nobody knew of the stop, is given back.
+    """
     with connection.cursor() as cursor:
         cursor.execute(CLOSE, {"wallets": array_text(wallet_ids), "now": now, "chosen": None if chosen is None else array_text(chosen)})
-        ended = [pk for (pk,) in cursor.fetchall()]
-    for pk in ended:
-        release_hold(str(pk))
+        ended = [Closed(*row) for row in cursor.fetchall()]
+    for one in ended:
+        give_back_excess(one)
+        release_hold(str(one.pk))
 
 
 def metered_since() -> datetime | None:
@@ -279,7 +284,8 @@ def note_instance(
     """Tell the meter what became of an instance; what it knows already stays. One that is unknown (it costs nothing) is no error.
 
     `billable`: it was healthy once. `ending_at`: somebody asked for its end, or it failed. `cut_off`: it failed or got stuck, so nothing is
-    charged beyond `ending_at`, nor at all if it was never healthy.
+    charged beyond `ending_at`, nor at all if it was never healthy. A stop that comes to be known after the account was closed opens it once
+    more if more was charged than that.
     """
     told = {"started_at": started_at, "ending_at": ending_at, "stopped_at": stopped_at}
     news: dict[str, Any] = {name: Coalesce(F(name), Value(moment)) for name, moment in told.items() if moment is not None}
@@ -288,6 +294,8 @@ def note_instance(
         news["billable"] = Case(When(cut_off=True, then=F("billable")), default=Value(value=True))
     if cut_off:
         news["cut_off"] = True
+    if stopped_at is not None:
+        news["closed_at"] = Case(When(stopped_at=None, billed_until__gt=stopped_at, then=None), default=F("closed_at"))
     if news:
         MeteredResource.objects.filter(pk=resource_id).update(**news)
 

@@ -69,9 +69,9 @@ def days_of(wallet_id: UUID, wanted: Wanted) -> QuerySet[DailySpend]:
 
 
 def day_after(moment: datetime) -> date:
-    """Return the first day that begins at a moment or later."""
+    """Return the first day that begins at a moment or later; behind the last day there is none."""
     moment = moment.astimezone(UTC)
-    return moment.date() if moment.time() == time() else moment.date() + DAY
+    return moment.date() if moment.time() == time() or moment.date() == date.max else moment.date() + DAY
 
 
 def of_what(wallet_id: UUID, wanted: Wanted) -> dict[str, Any]:
