@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from billing.holds import held_for, place_hold, release_hold, require_available, take_over
 from billing.metering import forget_instance, meter, note_instance, register_instance
@@ -19,7 +19,10 @@ from billing.wallets import open_wallet, wallet_of
 from controlplane.workspaces.models import Namespace
 from deployments.models import Deployment, Replica
 from deployments.offers import Offer, offer_of
-from deployments.states import ALIVE
+from deployments.states import ALIVE, SERVING_STATUSES, ReplicaStatus, Status
+
+HAS_INSTANCES = SERVING_STATUSES | {Status.SCALING}
+RESTING = frozenset({Status.PAUSED, Status.SUSPENDED})
 
 
 def open_account(deployment: Deployment, namespace: Namespace) -> None:
@@ -48,14 +51,17 @@ def described(deployment: Deployment) -> dict[str, Any]:
 
 
 def reserve_start(deployment: Deployment) -> None:
-    """Reserve what a start needs, until its instances do so themselves. Raises `NoCredits` and `CapReached`; then nothing is reserved."""
+    """Reserve what a start needs, until its instances do so themselves. Raises `NoCredits` and `CapReached`; then nothing is reserved.
+
+    Where a pause is taken back that nobody has followed yet, the instances are there and have theirs.
+    """
     wallet = wallet_id_of(deployment)
     require_uncapped(wallet, deployment.pk)
     amount = held_for(deployment.offer.price, instances=max(1, deployment.min_replicas))
-    if amount:
-        place_hold(wallet_id=wallet, resource=start_key(deployment.pk), deployment_id=deployment.pk, amount=amount)
-    else:
+    if not amount:
         require_available(wallet, 0)
+    elif deployment.status not in HAS_INSTANCES:
+        place_hold(wallet_id=wallet, resource=start_key(deployment.pk), deployment_id=deployment.pk, amount=amount)
 
 
 def require_funds_beside(deployment: Deployment, *, size: str) -> None:
@@ -72,6 +78,12 @@ def end_start(deployment: Deployment) -> None:
         release_hold(start_key(deployment.pk))
 
 
+def take_start_back(deployment: Deployment) -> None:
+    """Give back what a resume reserved that is paused again before it began. Call it under the deployment's lock."""
+    if deployment.status in RESTING:
+        end_start(deployment)
+
+
 def reserve_replica(replica: Replica) -> None:
     """Reserve for one instance before its provider hears of it, and tell the meter. Raises `NoCredits`. Call it under the deployment's guard."""
     offer = offer_of_replica(replica)
@@ -81,6 +93,8 @@ def reserve_replica(replica: Replica) -> None:
     wallet = wallet_id_of(deployment)
     resource, amount = str(replica.pk), held_for(offer.price)
     if not take_over(start_key(deployment.pk), resource=resource, amount=amount):
+        # Too little is left of it, or it was for a smaller size: nothing else could ever use it.
+        end_start(deployment)
         place_hold(wallet_id=wallet, resource=resource, deployment_id=deployment.pk, amount=amount)
     price = price_ids([(offer.product, offer.price)])[offer.product, offer.price]
     register_instance(resource_id=replica.pk, wallet_id=wallet, deployment_id=deployment.pk, price_id=price)
@@ -126,10 +140,20 @@ def register_missing() -> int:
 
 
 def settle_account(replica: Replica) -> None:
-    """An instance is gone: charge what is left of its time and give back what was reserved. The meter does it later if this is cut short."""
+    """An instance is gone: charge what is left of its time and give back what was reserved. `settle_missing` does it if this is cut short."""
     if is_metered(replica):
         forget_instance(replica.pk)
         meter(resource_ids=[replica.pk])
+
+
+def settle_missing() -> int:
+    """Settle what is gone or stuck and was not settled, because a worker died in between: the meter does not see what was never of use."""
+    over = Q(status=ReplicaStatus.TERMINATED) | Q(stuck_since__isnull=False)
+    rows = Replica.objects.filter(over, pk__in=MeteredResource.objects.filter(closed_at=None).values("pk"))
+    found = list(rows.select_related("deployment"))
+    for replica in found:
+        settle_account(replica)
+    return len(found)
 
 
 def is_metered(replica: Replica) -> bool:

@@ -7,10 +7,10 @@ from uuid import UUID
 
 from controlplane.accounts.models import User
 from controlplane.common.errors import Conflict, PaymentRequired
-from controlplane.workspaces.permissions import Permission, require
+from controlplane.workspaces.permissions import Permission, allowed, require
 from controlplane.workspaces.services import visible_namespace
 from deployments.models import Deployment
-from deployments.services import resume_deployment
+from deployments.services import project_of, resume_deployment
 from deployments.states import DesiredState, Status
 
 
@@ -47,7 +47,9 @@ def resume_suspended(*, actor: User, namespace_id: UUID) -> Resumed:
         workspace_id=namespace.workspace_id, status=Status.SUSPENDED, desired_state=DesiredState.PAUSED
     )
     done = Resumed([], [])
-    for deployment in rows.order_by("created_at"):
+    for deployment in rows.select_related("workflow__project__namespace__parent").order_by("created_at"):
+        if not allowed(actor, Permission.DEPLOYMENT_EDIT, project_of(deployment)):
+            continue
         try:
             done.resumed.append(resume_deployment(actor=actor, deployment_id=deployment.pk))
         except (PaymentRequired, Conflict) as refusal:

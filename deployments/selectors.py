@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from billing.allowances import calls_a_minute_of
+from billing.allowances import calls_limit_of
 from controlplane.common.clock import milliseconds
 from deployments.models import Deployment, Replica
 from deployments.states import SERVING_STATUSES, DesiredState, ReplicaStatus
@@ -33,7 +33,8 @@ class Route:
     """Where the runs of an endpoint go; ids are UUIDs as text, `updated` is milliseconds since 1970 of the deployment's last change.
 
     `asleep`: nobody called for a while, so there is no replica; a run that is held for one wakes it. `stop`: why no run may be accepted, though it
-    could serve (NO_CREDITS, SPEND_CAP). `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit.
+    could serve (NO_CREDITS, SPEND_CAP). `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit;
+    `plan`: the name of the plan that says so, "" for a workspace without one.
     `updated` stays last: the control plane reads it there.
     """
 
@@ -51,6 +52,7 @@ class Route:
     stop: RouteReason | None
     workspace: str
     calls_a_minute: int | None
+    plan: str
     updated: int
 
 
@@ -69,6 +71,7 @@ def route_of(deployment: Deployment | None) -> Route | None:
     version = serving[0].version if serving else deployment.wanted_version
     size = serving[0].size if serving else deployment.size
     reason = RouteReason(deployment.reason_code, deployment.reason_detail) if deployment.reason_code else None
+    plan, calls_a_minute = calls_limit_of(deployment.workspace_id)
     return Route(
         slug=deployment.slug,
         deployment=str(deployment.pk),
@@ -83,7 +86,8 @@ def route_of(deployment: Deployment | None) -> Route | None:
         asleep=deployment.may_sleep and not serving and deployment.status in SERVING_STATUSES,
         stop=RouteReason(deployment.stop_code, deployment.stop_detail) if deployment.stop_code else None,
         workspace=str(deployment.workspace_id),
-        calls_a_minute=calls_a_minute_of(deployment.workspace_id),
+        calls_a_minute=calls_a_minute,
+        plan=plan,
         updated=milliseconds(deployment.updated_at),
     )
 

@@ -24,7 +24,7 @@ from deployments.announcements import announce_created
 from deployments.models import Deployment, LogHead, RevisionKind, StatusChange
 from deployments.models.deployment import MOST_REPLICAS
 from deployments.offers import find_offer
-from deployments.paying import open_account, require_funds_beside, reserve_start
+from deployments.paying import open_account, require_funds_beside, reserve_start, take_start_back
 from deployments.revisions import INTENT, former_served, want_revision, want_served_again
 from deployments.states import SERVING_STATUSES, DesiredState, Status
 from deployments.wakeups import wake_on_commit
@@ -104,8 +104,6 @@ def update_deployment(*, actor: User, deployment_id: UUID, size: str | None = No
         if wanted != (deployment.wanted_version, deployment.size):
             find_offer(provider=deployment.provider, region=deployment.region, flavour=deployment.flavour, size=wanted[1])
             kind = RevisionKind.UPDATE if version != deployment.wanted_version else RevisionKind.RESIZE
-            if deployment.status in SERVING_STATUSES:
-                require_funds_beside(deployment, size=wanted[1])
             want_version(deployment, kind=kind, version=version, size=wanted[1], actor=actor)
             change.made("deployment.edit", tag=version.tag if version else "", size=wanted[1])
         elif deployment.status == Status.ERROR:
@@ -114,9 +112,11 @@ def update_deployment(*, actor: User, deployment_id: UUID, size: str | None = No
 
 
 def want_version(deployment: Deployment, *, kind: RevisionKind, version: WorkflowVersion | None, size: str, actor: User) -> None:
-    """Want this version on this size: what serves already if it is that, else a new revision."""
+    """Want this version on this size: what serves already if it is that, else a new revision. Raises `NoCredits` if that cannot start beside it."""
     served = deployment.revisions.filter(number=deployment.served_revision).first()
     if served is None or (served.version_id, served.size) != (version.pk if version else None, size) or not want_served_again(deployment):
+        if deployment.status in SERVING_STATUSES:
+            require_funds_beside(deployment, size=size)
         want_revision(deployment, kind=kind, version=version, size=size, actor=actor)
 
 
@@ -193,6 +193,8 @@ def set_state(*, actor: User, deployment_id: UUID, state: DesiredState, action: 
         if change.deployment.desired_state != state:
             if state == DesiredState.RUNNING:
                 reserve_start(change.deployment)
+            else:
+                take_start_back(change.deployment)
             change.deployment.desired_state = state
             change.made(action)
     return visible_deployment(actor, deployment_id)

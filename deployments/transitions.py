@@ -15,8 +15,8 @@ from deployments.paying import end_start
 from deployments.routing import forget_on_commit, publish_on_commit
 from deployments.states import ALLOWED, Reason, Status
 
-# What was reserved for a start is free again in these.
-STARTS_NO_MORE = frozenset({Status.ERROR, Status.PAUSED, Status.SUSPENDED, Status.DELETED})
+# What was reserved for a start, and did not go to its instances, is free again in these.
+START_IS_OVER = frozenset({Status.RUNNING, Status.ERROR, Status.PAUSED, Status.SUSPENDED, Status.DELETING, Status.DELETED})
 
 
 def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None, **changes: Any) -> None:
@@ -45,7 +45,7 @@ def switch_status(lease: Lease, status: Status, *, reason: Reason | None = None,
             reason_detail=detail,
         )
         announce_status(deployment, before, status, reason)
-        if status in STARTS_NO_MORE:
+        if status in START_IS_OVER:
             end_start(deployment)
         if deployment.served_revision == 0 and status in (Status.BUILDING, Status.SCALING):
             forget_on_commit(deployment.slug)

@@ -104,6 +104,8 @@ def not_gone_yet(lease: Lease, replica: Replica, detail: str) -> float:
                 "Remove it at the provider; this is tried again each minute.",
             )
         checkpoint("stuck_told")
+        # Nothing of it is charged any more, so nothing is to be reserved for it.
+        paying.settle_account(replica)
     return STUCK_PAUSE
 
 

@@ -75,10 +75,9 @@ def scaling(lease: Lease) -> Outcome:
         # One is enough to serve; the others follow.
         outcome = take_over(lease, progress.ready)
         return Wait(AT_REST_SECONDS) if is_whole(lease, progress) else outcome
-    if progress.failure is not None and progress.failure.code == "NO_CREDITS":
-        return begin_suspension(lease, progress.failure)
     if progress.failure is not None and not progress.waits:
-        return settle_failure(lease, progress.failure)
+        unpaid = progress.failure.code == "NO_CREDITS"
+        return begin_suspension(lease, progress.failure) if unpaid else settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
     return soonest(progress.wait, leave)
 
@@ -157,12 +156,17 @@ def updating(lease: Lease) -> Outcome:
     if isinstance(found, Wait):
         return soonest(found.seconds, leave, look, kept)
     progress = fleet.bring_up(lease, wanted_plan(deployment, found))
-    if progress.failure is not None:
+    if progress.failure is not None and not goes_on_with_fewer(progress):
         return settle_failure(lease, progress.failure)
     fleet.tell_trouble(lease, progress)
     if progress.ready and not progress.waits:
         return take_over(lease, progress.ready)
     return soonest(progress.wait, leave, look, kept)
+
+
+def goes_on_with_fewer(progress: fleet.Progress) -> bool:
+    """Tell whether credits do not do for another replica while some are reserved already: these are enough to take over."""
+    return progress.failure is not None and progress.failure.code == "NO_CREDITS" and bool(progress.ready or progress.waits)
 
 
 def keep_serving(lease: Lease) -> float | None:

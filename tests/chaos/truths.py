@@ -96,6 +96,8 @@ def of_charges(world: World) -> Iterator[str]:
         used = machine.billed(world.now) if machine else 0.0
         if sum(amount for _, amount in entries) != charged * resource.price.micro_credits:
             yield f"{replica.name}: {charged} s are charged with another sum"
+        back = sum(LedgerEntry.objects.filter(reverses__key__endswith=f":{resource.pk}").values_list("amount", flat=True))
+        charged -= back // resource.price.micro_credits
         if charged > used + 1 or (charged and replica.ready_at is None):
             yield f"{replica.name}: {charged} s charged, {used:.1f} s used"
         ended = replica.status == ReplicaStatus.TERMINATED

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pytest_django import Settings
 
 from controlplane.accounts.models import User
 from controlplane.common import clock
@@ -70,6 +71,13 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeProvider]:
         valkey().delete(key)
     yield fake
     registry.provider.cache_clear()
+
+
+@pytest.fixture
+def paying(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workspaces on a plan without limits and without credits of its own; hints of billing reach no broker, tests follow the word themselves."""
+    settings.PERSONAL_PLAN = "custom"
+    monkeypatch.setattr("billing.funding.send_task", lambda *_, **__: None)
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_looks_do_not_read_the_documents_of_workflows_nor_logs_of_builds(owner: 
 
 
 def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: FakeProvider, settle: Settle) -> None:
-    """Of a version that is built: three switches, a replica, the log of the build, the looks while it boots, and who pays for it (4 and 2)."""
+    """Of a version that is built: three switches, a replica, the log of the build, the looks while it boots, and who pays for it (4 and 3)."""
     workflow = make_workflow(owner)
     settle(deploy(owner, workflow))
     cloud.looks_until_ready = 10
@@ -115,7 +115,7 @@ def test_a_start_asks_the_database_for_what_it_needs_once(owner: User, cloud: Fa
         reconcile(deployment.pk)
     deployment.refresh_from_db()
     assert deployment.status == "RUNNING"
-    assert len(last) <= 27 + 2
+    assert len(last) <= 27 + 3
 
 
 def test_a_look_that_finds_nothing_new_writes_nothing_but_its_lease(owner: User, cloud: FakeProvider, settle: Settle) -> None:

@@ -32,7 +32,7 @@ def route(deployment: Deployment) -> dict[str, Any] | None:
 
 
 def history(deployment: Deployment) -> list[str]:
-    return list(StatusChange.objects.filter(deployment=deployment).order_by("created_at").values_list("after", flat=True))
+    return list(StatusChange.objects.filter(deployment=deployment).order_by("created_at", "pk").values_list("after", flat=True))
 
 
 def statuses(deployment: Deployment) -> dict[int, str]:

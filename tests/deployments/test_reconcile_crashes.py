@@ -84,7 +84,7 @@ def test_a_worker_that_is_killed_at_any_boundary_changes_nothing_about_the_end(
     assert died == [name]
     assert (deployment.status, cloud.names(), route_for_slug(deployment.slug)) == ("DELETED", [], None)
     assert cloud.created == [f"d{deployment.pk.hex}-r1-1", f"d{deployment.pk.hex}-r2-1"]
-    after = list(StatusChange.objects.order_by("created_at").values_list("after", flat=True))
+    after = list(StatusChange.objects.order_by("created_at", "pk").values_list("after", flat=True))
     assert after == ["QUEUED", "BUILDING", "SCALING", "RUNNING", "UPDATING", "RUNNING", "DELETING", "DELETED"]
     assert LogLine.objects.filter(message__startswith="Building harbour v1").count() == 1
 
