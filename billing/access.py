@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from billing.models import Wallet
 from billing.wallets import wallet_of
 from controlplane.accounts.models import User
@@ -30,4 +32,14 @@ def billed_workspace(actor: User, permission: Permission, namespace_id: UUID) ->
 
 def root_of(wallet: Wallet) -> Namespace:
     """Return the root namespace of a wallet's workspace."""
-    return Namespace.objects.get(parent=None, **{"owner" if wallet.is_personal else "organization": wallet.workspace_id})
+    return roots_of(wallet).get()
+
+
+def is_deleted(wallet: Wallet) -> bool:
+    """Tell whether a wallet's workspace is no more: an organization that was deleted."""
+    return not roots_of(wallet).exists()
+
+
+def roots_of(wallet: Wallet) -> QuerySet[Namespace]:
+    """Return the root namespace of a wallet's workspace, if there is one."""
+    return Namespace.objects.filter(parent=None, **{"owner" if wallet.is_personal else "organization": wallet.workspace_id})

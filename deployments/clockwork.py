@@ -12,6 +12,7 @@ from django.db import transaction
 from controlplane.common import clock
 from controlplane.common.errors import InvalidInput
 from deployments.models import Deployment, Schedule, ScheduleAction, StatusChange
+from deployments.paying import take_start_back
 from deployments.services import want_deletion
 from deployments.states import DesiredState
 from deployments.wakeups import wake_on_commit
@@ -86,6 +87,8 @@ def apply_schedule(schedule: Schedule, now: datetime) -> None:
     wanted = STATES[ScheduleAction(schedule.action)]
     deployment = Deployment.objects.select_for_update(no_key=True).get(pk=schedule.deployment_id)
     if deployment.desired_state not in (wanted, DesiredState.DELETED):
+        if wanted == DesiredState.PAUSED:
+            take_start_back(deployment)
         deployment.desired_state = wanted
         deployment.generation += 1
         deployment.next_check_at = deployment.updated_at = now

@@ -15,7 +15,8 @@ from deployments.funding import compare_all, follow_funding
 from deployments.logs_partitions import keep_partitions
 from deployments.logs_tail import tail_logs
 from deployments.meter_watch import watch_meters
-from deployments.paying import register_missing
+from deployments.paying import register_missing, settle_missing
+from deployments.payments_watch import watch_payments
 from deployments.reconcile.demand import follow_demand
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
@@ -80,10 +81,12 @@ def follow_funding_task() -> None:
 
 @shared_task(name="deployments.alert_operators")
 def alert_operators_task() -> None:
-    """Each minute: find what takes too long or is not charged, mail what is new, and compare all deployments with what billing says."""
+    """Each minute: find what takes too long, is not charged or not heard, mail what is new, and compare all deployments with what billing says."""
     register_missing()
+    settle_missing()
     compare_all()
     watch_meters()
+    watch_payments()
     tell_overdue()
     mail_alerts()
 

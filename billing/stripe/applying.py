@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from billing.access import is_deleted
 from billing.funding import write_notice
 from billing.models import Grant, Invoice, NoticeKind, Plan, StripeSync, Subscription, SubscriptionStatus, Wallet
 from billing.stripe.access import stripe_api
@@ -30,7 +31,7 @@ ON CONFLICT (wallet_id) DO UPDATE SET asked = billing_stripesync.asked + 1 RETUR
 def sync_wallet(wallet_id: UUID) -> CustomerState | None:
     """Ask Stripe about a wallet's customer, and apply the answer; None when the wallet has no customer.
 
-    Again changes nothing. Raises `NotConfigured`, `StripeUnavailable`, `WrongAccount`. Subscriptions that are one too many are cancelled at Stripe.
+    Again changes nothing. Raises `NotConfigured`, `StripeUnavailable`, `WrongAccount`. Subscriptions that must not go on are cancelled at Stripe.
     """
     customer_id = Wallet.objects.values_list("stripe_customer_id", flat=True).get(pk=wallet_id)
     if not customer_id:
@@ -43,7 +44,7 @@ def sync_wallet(wallet_id: UUID) -> CustomerState | None:
         logger.error("stripe: customer %s of wallet %s is unknown: STRIPE_SECRET_KEY is of another account", customer_id, wallet_id)  # noqa: TRY400
         raise WrongAccount from error
     for surplus in apply_state(wallet_id=wallet_id, state=state, ticket=ticket):
-        logger.warning("wallet %s: subscription %s is one too many and is cancelled", wallet_id, surplus.id)
+        logger.warning("wallet %s: subscription %s must not go on and is cancelled", wallet_id, surplus.id)
         api.cancel_now(surplus.id)
     return state
 
@@ -56,7 +57,7 @@ def take_ticket(wallet_id: UUID) -> int:
 
 
 def apply_state(*, wallet_id: UUID, state: CustomerState, ticket: int) -> list[SoldSubscription]:
-    """Apply an answer; return the subscriptions that are one too many.
+    """Apply an answer; return the subscriptions that must not go on.
 
     Credits come from each paid invoice, however old the answer is. Which plan the wallet is on follows the newest answer.
     """
@@ -134,7 +135,10 @@ def tell_unknown(wallet: Wallet, period: BilledPeriod) -> None:
 
 
 def follow(wallet: Wallet, state: CustomerState) -> list[SoldSubscription]:
-    """Put the wallet on the newest subscription that goes on, or off all of them; return the others that go on."""
+    """Put the wallet on the newest subscription that goes on, or off all of them; return the others that go on.
+
+    Whose organization was deleted while a pay page was open pays no second time: then all are returned.
+    """
     live = state.live()
     plans = Plan.objects.in_bulk({one.plan_code for one in live if one.plan_code}, field_name="code")
     known = [one for one in live if one.plan_code in plans]
@@ -143,6 +147,10 @@ def follow(wallet: Wallet, state: CustomerState) -> list[SoldSubscription]:
             leave_paid_subscription(wallet)
         return []
     newest = known[-1]
+    if not newest.leaving and is_deleted(wallet):
+        logger.error("wallet %s: its workspace is deleted, and subscription %s was paid for it: give the money back", wallet.pk, newest.id)
+        leave_paid_subscription(wallet)
+        return known
     before = follow_paid_subscription(
         wallet=wallet,
         stripe_id=newest.id,

@@ -75,13 +75,21 @@ def own_url(field: str, given: str) -> str:
     """Return an address of this service to come back to: a pay page must not lead people elsewhere in our name. Raises `InvalidInput`."""
     if not given:
         return str(settings.PUBLIC_URL) + AFTER
-    origin, ours = urlsplit(given), urlsplit(settings.PUBLIC_URL)
     # Browsers take a backslash for a slash, and pass over control characters: neither is in an address of ours.
     strange = "\\" in given or any(character <= " " for character in given)
-    if strange or (origin.scheme, origin.netloc) != (ours.scheme, ours.netloc):
+    if strange or origin_of(given) != origin_of(settings.PUBLIC_URL):
         detail = f"Begin it with {settings.PUBLIC_URL}/."
         raise InvalidInput("foreign_address", f"'{field}' is not an address of this service. {detail}", fields={field: [detail]})
     return given
+
+
+def origin_of(address: str) -> tuple[str, str] | None:
+    """Return scheme and host of an address, None for one that cannot be read."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return parts.scheme, parts.netloc
 
 
 def offered_plan(wallet: Wallet, code: str) -> Plan:

@@ -85,10 +85,12 @@ def claim_events() -> list[StripeEvent]:
 
 
 def act_on_customer(customer: str, ids: list[str]) -> int:
-    """Make the customer's wallet what Stripe says; return how many of these events are done.
+    """Make the customer's wallet what Stripe says; return how many events are done: these, and those that wait for another try.
 
     A customer whom no wallet has is another installation's on the same account, or one from before: nothing to do. Raises `StripeUnavailable`.
     """
+    # What was told before the look is in it.
+    waiting = list(StripeEvent.objects.filter(customer=customer, done_at=None).values_list("pk", flat=True))
     wallet_id = Wallet.objects.filter(stripe_customer_id=customer).values_list("pk", flat=True).first()
     try:
         if wallet_id is not None:
@@ -104,7 +106,7 @@ def act_on_customer(customer: str, ids: list[str]) -> int:
         put_off(ids, f"{type(error).__name__}: {error}")
         return 0
     told = "" if wallet_id is not None else "No wallet has this customer."
-    return StripeEvent.objects.filter(pk__in=ids, done_at=None).update(done_at=clock.now(), next_try_at=None, error=told)
+    return StripeEvent.objects.filter(pk__in=waiting, done_at=None).update(done_at=clock.now(), next_try_at=None, error=told)
 
 
 def put_off(ids: list[str], error: str) -> None:
@@ -115,3 +117,8 @@ def put_off(ids: list[str], error: str) -> None:
         event.next_try_at = now + min(FIRST_PAUSE * 2 ** min(event.attempts - 1, 20), LONGEST_PAUSE)
         event.error = error[:1000]
         event.save(update_fields=["attempts", "next_try_at", "error"])
+
+
+def make_due() -> int:
+    """Let all that waits for another try be tried now; return how many. What somebody has in hand is tried twice, which changes nothing."""
+    return StripeEvent.objects.filter(done_at=None).update(next_try_at=clock.now())
