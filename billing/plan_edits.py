@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,8 +21,14 @@ from controlplane.common.errors import InvalidInput
 
 EDITABLE = frozenset(field.name for field in Plan._meta.get_fields() if field.concrete) - {"id", "code", "created_at", "updated_at"}
 CODE_RULE = re.compile(r"[a-z0-9][a-z0-9-]{0,39}", re.ASCII)
-INFRASTRUCTURE = re.compile(r"[A-Z][A-Z_]* [A-Z][A-Z_]*|\*", re.ASCII)
 NEW_RANK = 90
+# What the room above sells: provider and flavour.
+OFFERED: set[str] = set()
+
+
+def register_offered(infrastructures: Iterable[str]) -> None:
+    """Say on which infrastructures something is offered, such as "AWS SERVERLESS": plans can name no other."""
+    OFFERED.update(infrastructures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,12 @@ def locked_plan(code: str, *, create: bool) -> Plan:
 def check_plan(plan: Plan) -> None:
     """Raise `InvalidInput` for values that a plan cannot have."""
     listed = plan.infrastructures
-    if not isinstance(listed, list) or not all(isinstance(one, str) and INFRASTRUCTURE.fullmatch(one) for one in listed):
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
         detail = "infrastructures is a list of pairs such as 'AWS SERVERLESS', or '*' alone for all."
+        raise InvalidInput("bad_plan", detail, fields={"infrastructures": [detail]})
+    offered = sorted(OFFERED)
+    if unknown := sorted({*listed} - {"*", *offered}):
+        detail = f"Nothing is offered on '{unknown[0]}'. There are: {', '.join(offered)}; or '*' alone for all."
         raise InvalidInput("bad_plan", detail, fields={"infrastructures": [detail]})
     if plan.offered and not plan.price_cents:
         detail = "Only a plan with a price can be offered: give it price_cents, or assign it with set_plan."

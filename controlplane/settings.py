@@ -88,8 +88,9 @@ LOG_MEGABYTES_A_MINUTE = env.int("LOG_MEGABYTES_A_MINUTE", default=8)
 LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 
 # Plans (docs/billing.md): those that new workspaces get ("" = none, so that one has to be chosen), and what the end of the credits does to instances.
-PERSONAL_PLAN = env("PERSONAL_PLAN", default="free")
-ORGANIZATION_PLAN = "" if (given := env("ORGANIZATION_PLAN", default="none")) == "none" else given
+PERSONAL_PLAN, ORGANIZATION_PLAN = (
+    "" if given == "none" else given for given in (env("PERSONAL_PLAN", default="free"), env("ORGANIZATION_PLAN", default="none"))
+)
 CREDIT_EXHAUSTION = env("CREDIT_EXHAUSTION", default="suspend")
 if CREDIT_EXHAUSTION not in ("suspend", "delete"):
     raise environ.ImproperlyConfigured(f"CREDIT_EXHAUSTION is suspend or delete, not '{CREDIT_EXHAUSTION}'.")

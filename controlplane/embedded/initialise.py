@@ -1,14 +1,23 @@
-"""`python -m controlplane.embedded.initialise`: tables, bucket and signing key, in one process because loading Django takes the time."""
+"""`python -m controlplane.embedded.initialise`: tables, settings that name rows of them, bucket and signing key, in one process because loading
+Django takes the time.
+"""
 
 import os
 import sys
 import time
+from typing import Any
 
 import django
+from django.core.checks import Tags
 from django.core.management import CommandError, call_command
 
-# Neither changes anything when all is there.
-COMMANDS = ({"command_name": "migrate", "interactive": False, "verbosity": 1}, {"command_name": "prepare"})
+# None changes anything when all is there.
+COMMANDS: tuple[dict[str, Any], ...] = (
+    {"command_name": "migrate", "interactive": False, "verbosity": 1},
+    # A setting that the database refutes ends the start here, before any process of ours runs.
+    {"command_name": "check", "tags": [Tags.database], "databases": ["default"]},
+    {"command_name": "prepare"},
+)
 
 
 def main() -> None:

@@ -170,8 +170,9 @@ def test_only_charges_are_corrected_and_by_no_more_than_was_paid(payer: User, wa
     spend(make_billed(wallet), 3600)
     charge, grant = LedgerEntry.objects.get(kind=EntryKind.CHARGE), LedgerEntry.objects.get(kind=EntryKind.GRANT)
 
-    for entry, amount in ((charge.pk, "17.172001"), (grant.pk, "1"), (10**9, "1")):
-        with pytest.raises(CommandError, match="There is no charge"):
+    refused = ((charge.pk, "17.172001", "at most 17.172 credits"), (grant.pk, "1", "is no charge"), (10**9, "1", "There is no entry"))
+    for entry, amount, sentence in refused:
+        with pytest.raises(CommandError, match=sentence):
             run("correct_charge", entry, amount, "--reason", "slip")
 
     assert LedgerEntry.objects.count() == 2
