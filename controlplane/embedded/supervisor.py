@@ -114,8 +114,7 @@ class Supervisor:
         service = running.service
         if running.restart_at is not None:
             if now >= running.restart_at:
-                running.process, running.started, running.restart_at = self._spawn(service), now, None
-                self.changed()
+                self._restart(running, now)
         elif running.process.poll() is not None:
             self._plan_restart(running, now)
         elif not running.ready and service.probe(running.process.pid):
@@ -123,8 +122,18 @@ class Supervisor:
             self.say(f"{service.name} answers again (pid {running.process.pid})")
             self.changed()
 
+    def _restart(self, running: Running, now: float) -> None:
+        """Start the service again, as soon as nothing is left of its former session: a kill takes a moment to end a process."""
+        left = session_members(running.process.pid)
+        if left:
+            signal_all(left, signal.SIGKILL)
+            running.restart_at = now + PROBE_EVERY_SECONDS
+            return
+        running.process, running.started, running.restart_at = self._spawn(running.service), now, None
+        self.changed()
+
     def _plan_restart(self, running: Running, now: float) -> None:
-        """The delay doubles from death to death, and starts anew after a steady life. What is left of the process's session goes first."""
+        """The delay doubles from death to death, and starts anew after a steady life. What is left of the process's session is killed at once."""
         signal_all(session_members(running.process.pid), signal.SIGKILL)
         if now - running.started > STEADY_AFTER_SECONDS:
             running.delay = FIRST_DELAY_SECONDS

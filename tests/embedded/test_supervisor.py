@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -109,14 +110,22 @@ def test_a_killed_service_is_named_with_its_signal(supervisor: Supervisor) -> No
     assert supervisor.running[0].process.pid != old
 
 
-def test_what_a_dead_service_leaves_in_its_session_goes_before_the_restart(supervisor: Supervisor, tmp_path: Path) -> None:
+def test_what_a_dead_service_leaves_in_its_session_goes_before_the_restart(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     supervisor.start([service("parent", WITH_CHILD)])
     log = supervisor.data.logs / "parent.log"
     wait_until(lambda: re.search(r"^\d+$", log.read_text(), re.M), seconds=10, what="the child's pid")
     child = int(log.read_text().splitlines()[-1])
     os.kill(supervisor.running[0].process.pid, signal.SIGKILL)
-    watch_until(supervisor, lambda: any("starting it again" in line for line in lines_of(supervisor)))
-    assert not is_alive(child)
+    alive_at_start: list[bool] = []
+    spawn = supervisor._spawn
+
+    def look_and_spawn(program: Program) -> "subprocess.Popen[bytes]":
+        alive_at_start.append(is_alive(child))
+        return spawn(program)
+
+    monkeypatch.setattr(supervisor, "_spawn", look_and_spawn)
+    watch_until(supervisor, lambda: bool(alive_at_start))
+    assert alive_at_start[0] is False
 
 
 def test_a_service_that_ignores_the_stop_is_killed_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
