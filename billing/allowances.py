@@ -67,7 +67,7 @@ class Allowance:
 
     def lifted_by(self, quota: Quota, used: int = 0) -> Plan | None:
         """Return the plan to choose for more than there is now; None where no plan has more, or the installation is what limits."""
-        if limit_of(self.plan or self.base, quota) is None:
+        if (limit_of(self.plan or self.base, quota) if quota is Quota.STORAGE else self.limit(quota)) is None:
             return None
         most = max(used, self.limit(quota) or 0)
         return self.first_offered(lambda plan: more_than(limit_of(plan, quota), most))
@@ -110,11 +110,11 @@ def base_plan() -> Plan | None:
     return Plan.objects.filter(code=settings.PERSONAL_PLAN or BASE_PLAN).first()
 
 
-def calls_a_minute_of(workspace_id: UUID) -> int | None:
-    """Return how many runs the endpoints of a workspace may start in a minute: one question where it has a plan."""
-    found = live_subscriptions(workspace_id).values_list("plan__calls_a_minute", flat=True)[:1]
-    if found:
-        limit: int | None = found[0]
-        return limit
+def calls_limit_of(workspace_id: UUID) -> tuple[str, int | None]:
+    """Return the name of a workspace's plan ("" without one) and how many runs its endpoints may start in a minute: one question where it has a plan."""
+    found = live_subscriptions(workspace_id).values_list("plan__name", "plan__calls_a_minute").first()
+    if found is not None:
+        name, limit = found
+        return name, limit
     base = base_plan()
-    return base.calls_a_minute if base else None
+    return "", base.calls_a_minute if base else None

@@ -100,8 +100,7 @@ def require_infrastructure(wallet: Wallet, *, provider: str, flavour: str) -> No
         return
     better = allowance.with_infrastructure(infrastructure)
     if allowance.plan is None:
-        whose = "this workspace" if wallet.is_personal else "this organization"
-        detail = f"Deployments need a plan, and {whose} has none. {choose(better, 'first')}"
+        detail = f"Deployments need a plan, and {whose(allowance)} has none. {choose(better, 'first')}"
     else:
         there = ", ".join(allowance.plan.infrastructures) or "nothing"
         detail = f"{infrastructure} is not in the plan {allowance.plan.name}, which has {there}. {choose(better, 'for it')}"
@@ -116,14 +115,34 @@ def choose(plan: Plan | None, what: str) -> str:
 def quota_reached(allowance: Allowance, quota: Quota, *, limit: int, used: int) -> QuotaReached:
     """Return the refusal of one more: which quota, how much of it is used, and what lifts it."""
     better = allowance.lifted_by(quota, used)
-    whose = f"The plan {allowance.plan.name} allows" if allowance.plan else "Without a plan a workspace may have"
+    detail = none_text(allowance, quota, better) if limit == 0 else full_text(allowance, quota, better, limit=limit, used=used)
+    return QuotaReached(detail, quota=quota, limit=limit, used=used, lifted_by=better.code if better else None)
+
+
+def none_text(allowance: Allowance, quota: Quota, better: Plan | None) -> str:
+    """Return what to do where not even one is allowed: to delete something would make no room."""
+    if allowance.plan is None:
+        why, do = f"{quota.capitalize()} need a plan, and {whose(allowance)} has none.", "Choose"
+    else:
+        why, do = f"The plan {allowance.plan.name} allows no {quota}.", "Change to"
+    if better is None:
+        return f"{why} No plan that can be chosen allows any: ask the operator."
+    return f"{why} {do} the plan {better.name}, which allows {allowance_text(better, quota)}."
+
+
+def full_text(allowance: Allowance, quota: Quota, better: Plan | None, *, limit: int, used: int) -> str:
+    """Return what to do where what is allowed is used up."""
+    allows = f"The plan {allowance.plan.name} allows" if allowance.plan else "Without a plan a workspace may have"
     if better is None:
         lift = "No plan that can be chosen allows more: ask the operator"
     else:
-        allows = allowance_text(better, quota)
-        lift = f"The plan {better.name} allows {allows}: change to it"
-    detail = f"{whose} {numbered(limit, quota)}, and this workspace has {used}. {lift}, or delete what is not needed."
-    return QuotaReached(detail, quota=quota, limit=limit, used=used, lifted_by=better.code if better else None)
+        lift = f"The plan {better.name} allows {allowance_text(better, quota)}: change to it"
+    return f"{allows} {numbered(limit, quota)}, and this workspace has {used}. {lift}, or delete what is not needed."
+
+
+def whose(allowance: Allowance) -> str:
+    """Return whose plan it is, in words."""
+    return "this workspace" if allowance.is_personal else "this organization"
 
 
 def allowance_text(plan: Plan, quota: Quota) -> str:

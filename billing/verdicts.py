@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from billing.balances import standing_of
 from billing.caps import reached_caps
 from billing.errors import CapReached
 from billing.models import CapPeriod, Funding, Wallet
@@ -21,17 +22,22 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What stops deployments of a workspace now. `caps` are the details of reached caps by deployment, None for the whole workspace."""
+    """What stops deployments of a workspace now. `caps` are the details of reached caps by deployment, None for the whole workspace.
+
+    `free_runs`: there are some left, so that only instances end with the credits.
+    """
 
     funding: str
     caps: dict[UUID | None, str]
+    free_runs: bool = False
 
     def stop(self, deployment_id: UUID, *, instance: bool) -> Stop | None:
         """Return why a deployment must not run. In the time of grace instances go on: it is paid with what is reserved for them."""
         cap = self.caps.get(deployment_id) or self.caps.get(None)
         if cap:
             return Stop("SPEND_CAP", cap)
-        if self.funding == Funding.EXHAUSTED or (self.funding == Funding.GRACE and not instance):
+        ended = self.funding == Funding.EXHAUSTED if instance else self.funding != Funding.FUNDED and not self.free_runs
+        if ended:
             return Stop("NO_CREDITS", "The workspace has no credits left.")
         return None
 
@@ -44,7 +50,7 @@ def verdict_on(wallet_id: UUID) -> Verdict:
         when = "this month" if cap.period == CapPeriod.MONTH else "in all"
         whose = "Its spend cap" if cap.deployment_id else "The spend cap of the workspace"
         caps[cap.deployment_id] = f"{whose} of {credits_text(cap.amount)} credits {when} is reached."
-    return Verdict(funding, caps)
+    return Verdict(funding, caps, free_runs=funding != Funding.FUNDED and standing_of(wallet_id).hits > 0)
 
 
 def require_uncapped(wallet_id: UUID, deployment_id: UUID) -> None:

@@ -66,9 +66,11 @@ class Busy(Unavailable):
 class TooManyCalls(TooManyRequests):
     """The workspace has started as many runs in this minute as its plan allows; the next one begins in `retry_after` seconds (429)."""
 
-    def __init__(self, limit: int, *, retry_after: int) -> None:
+    def __init__(self, limit: int, *, plan: str | None, retry_after: int) -> None:
+        whose = f"The plan {plan} of" if plan else "The plan of"
+        who = "Without a plan this workspace may start" if plan == "" else f"{whose} this workspace allows"
         detail = (
-            f"The plan of this workspace allows {limit:,} runs a minute over all its endpoints. Send this run again in {retry_after} seconds. "
+            f"{who} {limit:,} runs a minute over all its endpoints. Send this run again in {retry_after} seconds. "
             "A plan that allows more lifts the limit at once: its owner can change it in the billing settings."
         )
         super().__init__("calls_limit_reached", detail, fields={"calls_a_minute": limit, "retry_after": retry_after})

@@ -32,6 +32,11 @@ STOPS = {
     "NO_CREDITS": ("no_credits", "Add credits; then it takes runs again at once."),
     "SPEND_CAP": ("spend_cap_reached", "Raise or remove the spend cap; then it takes runs again."),
 }
+# Why one is suspended, and what to do.
+SUSPENSIONS = {
+    "NO_CREDITS": ("the workspace has no credits", "Add credits and resume it."),
+    "SPEND_CAP": ("a spend cap is reached", "Raise or remove the cap, then resume it."),
+}
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -45,7 +50,8 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     """A deployment as the gateway needs it.
 
     `asleep`: it has no replica because nobody called; a run that waits for one wakes it. `stop`: why nobody pays for its runs now.
-    `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit.
+    `calls_a_minute`: the runs that all endpoints of the workspace start in a minute, None without a limit; `plan`: the name of the plan that says
+    so, "" for a workspace without one, None in routes of a release that told none.
     """
 
     slug: str
@@ -62,6 +68,7 @@ class Route(msgspec.Struct, frozen=True, dict=True):
     stop: Reason | None = None
     workspace: str = ""
     calls_a_minute: int | None = None
+    plan: str | None = None
     updated: int = 0
 
     @property
@@ -183,8 +190,8 @@ def refusal(route: Route) -> SlipwayError | None:
     if route.status in {"DELETING", "DELETED"}:
         return NotFound("deployment_deleted", "This deployment was deleted.", fields=fields)
     if route.status == "SUSPENDED":
-        detail = f"This deployment is suspended: the workspace has no credits.{why} Add credits and resume it."
-        return PaymentRequired("deployment_suspended", detail, fields=fields)
+        lead, remedy = SUSPENSIONS.get(route.reason.code if route.reason else "", SUSPENSIONS["NO_CREDITS"])
+        return PaymentRequired("deployment_suspended", f"This deployment is suspended: {lead}.{why} {remedy}", fields=fields)
     if route.status == "PAUSED":
         return Unavailable("deployment_paused", f"This deployment is paused.{why} Resume it to run it.", fields=fields)
     if route.stop:

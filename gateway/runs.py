@@ -130,7 +130,7 @@ class Runs:
         if limit is None:
             return None
         wait_ms = await self.store.count_call(route.workspace, limit)
-        return TooManyCalls(limit, retry_after=max(1, -(-wait_ms // 1000))) if wait_ms else None
+        return TooManyCalls(limit, plan=route.plan, retry_after=max(1, -(-wait_ms // 1000))) if wait_ms else None
 
     def _new_run(self, route: Route, body: bytes, reservation: Reservation, storage_token: str, run_id: str) -> Run:
         return Run(

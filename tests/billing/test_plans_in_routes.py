@@ -56,11 +56,11 @@ def in_table(deployment: Deployment) -> dict[str, Any]:
 
 def test_a_route_has_the_workspace_and_the_limit_of_its_plan(deployment: Deployment) -> None:
     route = in_table(deployment)
-    assert (route["workspace"], route["calls_a_minute"]) == (str(deployment.workspace_id), 60)
+    assert (route["workspace"], route["calls_a_minute"], route["plan"]) == (str(deployment.workspace_id), 60, "Free")
     text: Any = valkey().get(route_key(deployment.slug))
     decoded = decode_route(text)
     assert decoded is not None
-    assert (decoded.workspace, decoded.calls_a_minute) == (str(deployment.workspace_id), 60)
+    assert (decoded.workspace, decoded.calls_a_minute, decoded.plan) == (str(deployment.workspace_id), 60, "Free")
     read = route_for_slug(deployment.slug)
     assert read is not None
     assert read.calls_a_minute == 60
@@ -72,7 +72,7 @@ def test_another_plan_is_in_the_routes_when_its_word_is_followed(deployment: Dep
     begin_subscription(wallet=wallet, plan=plan_by_code("starter-monthly"))
     assert follow_funding() == 1
 
-    assert in_table(deployment)["calls_a_minute"] == 600
+    assert (in_table(deployment)["calls_a_minute"], in_table(deployment)["plan"]) == (600, "Starter")
     assert not FundingChange.objects.exists()
     assert repair_routes() == 0
 
@@ -97,7 +97,7 @@ def test_the_end_of_a_plan_leaves_the_limit_of_who_has_none(deployment: Deployme
     end_subscription(present)
     follow_funding()
 
-    assert in_table(deployment)["calls_a_minute"] == 60
+    assert (in_table(deployment)["calls_a_minute"], in_table(deployment)["plan"]) == (60, "")
 
 
 def test_an_edited_plan_is_in_the_routes_of_its_workspaces(deployment: Deployment) -> None:

@@ -197,6 +197,18 @@ def test_the_largest_plan_is_lifted_by_nobody_but_the_operator(api: Api, user: U
     assert "ask the operator" in told["detail"]
 
 
+def test_where_a_plan_allows_none_at_all_nobody_is_told_to_delete_something(api: Api, user: User) -> None:
+    client, root = api(user), root_of(user)
+    limit(max_projects=0)
+
+    assert create(client, root, "east").json()["detail"] == "The plan Free allows no projects. Change to the plan Starter, which allows 10."
+    Plan.objects.update(max_projects=0)
+    assert create(client, root, "east").json()["detail"] == (
+        "The plan Free allows no projects. No plan that can be chosen allows any: ask the operator."
+    )
+    assert not Project.objects.filter(name="east").exists()
+
+
 def test_a_plan_that_organizations_cannot_have_is_not_named_to_them(api: Api, user: User, organization: Organization) -> None:
     limit(max_projects=0)
     Plan.objects.filter(code="starter-monthly").update(organizations=False)

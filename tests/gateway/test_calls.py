@@ -33,10 +33,10 @@ def fresh_minute(valkey: ValkeyServer) -> Iterator[None]:
     valkey.client.delete(COUNTER)
 
 
-def limited(valkey: ValkeyServer, runtime: RuntimeServer, gateway: GatewayServer, limit: int | None, *slugs: str) -> None:
+def limited(valkey: ValkeyServer, runtime: RuntimeServer, gateway: GatewayServer, limit: int | None, *slugs: str, **more: str) -> None:
     """Give endpoints of one workspace a limit, as the control plane does, and let the word reach the gateway."""
     for slug in slugs or ("blur",):
-        write_route(valkey, runtime, slug=slug, workspace="workspace-1", calls_a_minute=limit)
+        write_route(valkey, runtime, slug=slug, workspace="workspace-1", calls_a_minute=limit, **more)
     time.sleep(0.2)
 
 
@@ -65,6 +65,26 @@ def test_runs_beyond_the_limit_are_refused_with_when_and_what_lifts_it(caller: C
     assert "allows 3 runs a minute over all its endpoints" in refused.json["detail"]
     assert "A plan that allows more lifts the limit" in refused.json["detail"]
     until(lambda: len(usage_events(valkey)) == before + limit, "the usage of what was accepted, and of nothing else")
+
+
+@pytest.mark.parametrize(
+    ("plan", "sentence"),
+    [
+        ("Free", "The plan Free of this workspace allows 1 runs a minute"),
+        ("", "Without a plan this workspace may start 1 runs a minute"),
+        (None, "The plan of this workspace allows 1 runs a minute"),
+    ],
+    ids=["named", "none", "not told"],
+)
+def test_the_refusal_names_the_plan_that_limits(
+    caller: Caller, valkey: ValkeyServer, runtime: RuntimeServer, gateway: GatewayServer, plan: str | None, sentence: str
+) -> None:
+    limited(valkey, runtime, gateway, 1, **({} if plan is None else {"plan": plan}))
+
+    told = [caller.run({}) for _ in range(2)][1].json
+
+    assert told["detail"].startswith(f"{sentence} over all its endpoints. Send this run again in ")
+    assert told["detail"].endswith("A plan that allows more lifts the limit at once: its owner can change it in the billing settings.")
 
 
 def test_polls_results_and_refused_runs_are_not_counted(caller: Caller, valkey: ValkeyServer, limit: int) -> None:

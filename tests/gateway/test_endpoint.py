@@ -253,6 +253,17 @@ def test_a_deployment_that_does_not_run_says_why(caller: Caller, valkey: ValkeyS
     assert refused.json["fields"]["status"] == status
 
 
+@pytest.mark.parametrize(("why", "remedy"), [("NO_CREDITS", "Add credits and resume it."), ("SPEND_CAP", "Raise or remove the cap")])
+def test_a_suspended_deployment_says_what_brings_it_back(caller: Caller, valkey: ValkeyServer, why: str, remedy: str) -> None:
+    write_route(valkey, slug="suspended", status="SUSPENDED", reason={"code": why, "detail": "Because."})
+
+    refused = caller.run({}, slug="suspended")
+
+    assert refused.status == 402
+    assert f"Because. {remedy}" in refused.json["detail"]
+    assert ("Add credits" in refused.json["detail"]) == (why == "NO_CREDITS")
+
+
 @pytest.mark.parametrize(
     ("why", "code", "remedy"),
     [("NO_CREDITS", "no_credits", "Add credits"), ("SPEND_CAP", "spend_cap_reached", "Raise or remove the spend cap")],
