@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from billing.caps import MOST_MICRO
 from billing.models import CapPeriod
-from controlplane.api.fields import CountField, IdField
+from controlplane.api.fields import ChoiceField, CountField, IdField
 
 
 class CapInput(serializers.Serializer[Any]):
@@ -17,9 +17,7 @@ class CapInput(serializers.Serializer[Any]):
     deployment = IdField(
         allow_null=True, default=None, help_text="The id of a deployment of the workspace; null: the workspace as a whole."
     )
-    period = serializers.ChoiceField(
-        choices=CapPeriod.values, help_text="MONTH counts calendar months of UTC, TOTAL all that was ever spent."
-    )
+    period = ChoiceField(choices=CapPeriod.values, help_text="MONTH counts calendar months of UTC, TOTAL all that was ever spent.")
     amount = CountField(min_value=1, max_value=MOST_MICRO, help_text="Micro-credits.")
 
 
@@ -43,7 +41,7 @@ class CapOutput(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     deployment = serializers.UUIDField(allow_null=True)
     label = serializers.CharField(allow_null=True, help_text="The path of the deployment's workflow.")  # type: ignore[assignment]
-    period = serializers.ChoiceField(choices=CapPeriod.values)
+    period = ChoiceField(choices=CapPeriod.values)
     amount = serializers.IntegerField()
     used = serializers.IntegerField(help_text="Without what was written off and what was given back.")
     in_credits = CapSumsOutput()

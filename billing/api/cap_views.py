@@ -48,7 +48,7 @@ class BillingCapList(WorkspaceView):
     @extend_schema(
         summary="Set a spend cap",
         description="At 50, 80 and 100 % the owners get a mail; at 100 % no run is accepted and no instance stays up until the cap is raised or "
-        "removed, or the next month begins.",
+        "removed, or the next month begins. Instances are suspended, and wait to be resumed then.",
         request=CapInput,
         responses={201: CapOutput},
         examples=[
@@ -77,7 +77,7 @@ class BillingCapDetail(WorkspaceView):
 
     @extend_schema(
         summary="Change the amount of a spend cap",
-        description="What it stopped goes on at once if the new amount leaves room.",
+        description="If the new amount leaves room, endpoints take runs again at once. Instances that it suspended wait to be resumed.",
         request=CapChange,
         responses=CapOutput,
         examples=[OpenApiExample("150 credits", {"amount": 150_000_000}, request_only=True), SHOWN],
@@ -88,7 +88,11 @@ class BillingCapDetail(WorkspaceView):
         cap = change_cap(actor=actor_of(request), namespace_id=namespace_id, cap_id=cap_id, **given)
         return Response(with_urls(request, namespace_id, [cap])[0])
 
-    @extend_schema(summary="Remove a spend cap", description="What it stopped may go on.", responses={204: None})
+    @extend_schema(
+        summary="Remove a spend cap",
+        description="Endpoints take runs again at once. Instances that it suspended wait to be resumed.",
+        responses={204: None},
+    )
     def delete(self, request: Request, namespace_id: UUID, cap_id: UUID) -> HttpResponse:
         """Remove a cap."""
         remove_cap(actor=actor_of(request), namespace_id=namespace_id, cap_id=cap_id)

@@ -20,6 +20,7 @@ from billing.api import ledger_examples as examples
 from billing.api.ledger_fields import PeriodQuery, wanted_charges
 from billing.exports import KINDS, exported
 from controlplane.accounts.api.actors import actor_of
+from controlplane.api.fields import ChoiceField
 from controlplane.api.views import WorkspaceView, validated
 from controlplane.workspaces.permissions import Permission
 
@@ -30,11 +31,11 @@ NOT_IN_A_FILE_NAME = re.compile(r"[^A-Za-z0-9._-]+")
 class ExportQuery(PeriodQuery):
     """What to export, and how it is written."""
 
-    kind = serializers.ChoiceField(choices=list(KINDS), default="charges")
+    kind = ChoiceField(choices=list(KINDS), default="charges")
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Add the field that would hide a name of Python's."""
-        return {**super().get_fields(), "format": serializers.ChoiceField(choices=list(TYPES), default="csv")}
+        return {**super().get_fields(), "format": ChoiceField(choices=list(TYPES), default="csv")}
 
 
 class FormatIsOurs(DefaultContentNegotiation):

@@ -35,9 +35,11 @@ class PeriodQuery(serializers.Serializer[Any]):
     month = serializers.RegexField(MONTH, required=False, error_messages={"invalid": "Give a month such as 2026-11."})
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse two ways to say when."""
+        """Refuse two ways to say when, and an end that lies before the start."""
         if "month" in attrs and ("since" in attrs or "until" in attrs):
             raise serializers.ValidationError({"month": ["Give either a month, or since and until."]})
+        if "since" in attrs and "until" in attrs and attrs["since"] > attrs["until"]:
+            raise serializers.ValidationError({"until": ["Before `since`: give a later moment."]})
         return attrs
 
 

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from billing.api.ledger_fields import BilledDeploymentOutput, ChargedPriceOutput, MomentField, PeriodQuery
 from billing.models import EntryKind, Funding, GrantSource, SubscriptionStatus
+from controlplane.api.fields import ChoiceField
 
 Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
 
@@ -17,7 +18,7 @@ class PlanOutput(serializers.Serializer[Any]):
 
     code = serializers.CharField()
     name = serializers.CharField()
-    status = serializers.ChoiceField(choices=SubscriptionStatus.values)
+    status = ChoiceField(choices=SubscriptionStatus.values)
     next_credits_at = serializers.DateTimeField(allow_null=True, help_text="When the plan brings credits again; null if it does not.")
     next_credits = serializers.IntegerField(help_text="So many micro-credits then.")
     ends_at = serializers.DateTimeField(allow_null=True, help_text="When a cancelled plan ends.")
@@ -34,7 +35,7 @@ class SumsOutput(serializers.Serializer[Any]):
 class FundingOutput(serializers.Serializer[Any]):
     """Whether the workspace can pay."""
 
-    status = serializers.ChoiceField(choices=Funding.values)
+    status = ChoiceField(choices=Funding.values)
     since = serializers.DateTimeField()
     grace_until = serializers.DateTimeField(allow_null=True, help_text="Until then instances go on without credits.")
     next = serializers.CharField(help_text="What comes next, and what to do.")
@@ -113,7 +114,7 @@ class GrantOutput(serializers.Serializer[Any]):
     """Credits, or free runs, that came in."""
 
     id = serializers.UUIDField()
-    unit = serializers.ChoiceField(choices=["micro-credits", "hits"])
+    unit = ChoiceField(choices=["micro-credits", "hits"])
     amount = serializers.IntegerField()
     spent = serializers.IntegerField()
     left = serializers.IntegerField()
@@ -121,7 +122,7 @@ class GrantOutput(serializers.Serializer[Any]):
     starts_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Null: never.")
     valid = serializers.BooleanField(help_text="It can be spent now.")
-    source = serializers.ChoiceField(choices=GrantSource.values)  # type: ignore[assignment]
+    source = ChoiceField(choices=GrantSource.values)  # type: ignore[assignment]
     plan = serializers.CharField(allow_blank=True)
     reason = serializers.CharField(allow_blank=True)
     created_at = serializers.DateTimeField()
@@ -130,14 +131,14 @@ class GrantOutput(serializers.Serializer[Any]):
 class ChargesQuery(PeriodQuery):
     """Which charges, and whether line by line or summed by day."""
 
-    by = serializers.ChoiceField(choices=["line", "day"], default="line")
+    by = ChoiceField(choices=["line", "day"], default="line")
 
 
 class GrantUsedOutput(serializers.Serializer[Any]):
     """What a charge took of a grant."""
 
     grant = serializers.UUIDField()
-    source = serializers.ChoiceField(choices=GrantSource.values)  # type: ignore[assignment]
+    source = ChoiceField(choices=GrantSource.values)  # type: ignore[assignment]
     plan = serializers.CharField(allow_blank=True)
     expires_at = serializers.DateTimeField(allow_null=True)
     micro_credits = serializers.IntegerField()
@@ -176,14 +177,14 @@ class ChargeOutput(serializers.Serializer[Any]):
 class EntriesQuery(serializers.Serializer[Any]):
     """Which entries."""
 
-    kind = serializers.ChoiceField(choices=["GRANT", "CORRECTION", "TAKE_BACK"], required=False)
+    kind = ChoiceField(choices=["GRANT", "CORRECTION", "TAKE_BACK"], required=False)
 
 
 class EntryOutput(serializers.Serializer[Any]):
     """What came in, or was taken back."""
 
     entry = serializers.IntegerField()
-    kind = serializers.ChoiceField(choices=[EntryKind.GRANT.value, "CORRECTION", EntryKind.TAKE_BACK.value])
+    kind = ChoiceField(choices=[EntryKind.GRANT.value, "CORRECTION", EntryKind.TAKE_BACK.value])
     booked_at = serializers.DateTimeField(help_text="From when on it counts.")
     micro_credits = serializers.IntegerField(help_text="Below zero for what was taken back.")
     credits = serializers.CharField()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from django.core.validators import RegexValidator
@@ -56,6 +56,16 @@ class FlagField(serializers.BooleanField):
         if not isinstance(data, bool):
             self.fail("invalid", input=data)
         return data
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of some words; the refusal of any other lists them."""
+
+    default_error_messages = {"invalid_choice": '"{input}" is none of: {choices}.'}
+
+    def fail(self, key: str, **kwargs: Any) -> NoReturn:
+        """Raise the field's error `key`."""
+        super().fail(key, choices=", ".join(map(str, self.choices)), **kwargs)
 
 
 class IdField(serializers.UUIDField):

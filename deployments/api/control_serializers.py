@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from controlplane.api.fields import CountField, FlagField, TextField, UrlField
+from controlplane.api.fields import ChoiceField, CountField, FlagField, TextField, UrlField
 from deployments.models import Replica, Revision, Schedule, ScheduleAction, StatusChange
 from deployments.models.deployment import MOST_REPLICAS
 from deployments.states import Status, next_step
@@ -92,7 +92,7 @@ class HistoryOutput(serializers.ModelSerializer[StatusChange]):
 class ScheduleInput(serializers.Serializer[Any]):
     """When to do what."""
 
-    action = serializers.ChoiceField(choices=ScheduleAction.choices)
+    action = ChoiceField(choices=ScheduleAction.choices)
     cron = TextField(max_length=100, help_text="Minute, hour, day of the month, month, day of the week.")
     time_zone = TextField(max_length=60, default="UTC", help_text="A name such as Europe/Paris.")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from controlplane.api.fields import ChoiceField
 from deployments.api.usage_serializers import MOST_MS
 from deployments.logs import LEVELS, SOURCES
 from deployments.models import LogLine
@@ -20,9 +21,9 @@ class LogQuery(serializers.Serializer[Any]):
         required=False, min_value=0, max_value=MOST_MS, help_text="The first lines from here on; without it the newest."
     )
     end = serializers.IntegerField(required=False, min_value=0, max_value=MOST_MS)
-    level = serializers.ChoiceField(choices=LEVELS, required=False, help_text="Lines of exactly this level.")
-    min_level = serializers.ChoiceField(choices=LEVELS, required=False, help_text="Lines of at least this level.")
-    source = serializers.ChoiceField(choices=SOURCES, required=False, help_text="`build`, or `run` for what replicas print.")  # type: ignore[assignment]
+    level = ChoiceField(choices=LEVELS, required=False, help_text="Lines of exactly this level.")
+    min_level = ChoiceField(choices=LEVELS, required=False, help_text="Lines of at least this level.")
+    source = ChoiceField(choices=SOURCES, required=False, help_text="`build`, or `run` for what replicas print.")  # type: ignore[assignment]
     run = serializers.UUIDField(required=False, help_text="Lines about one run.")
     search = serializers.CharField(
         required=False, max_length=200, trim_whitespace=False, help_text="Lines with this text; case does not matter."
@@ -36,7 +37,7 @@ class LogQuery(serializers.Serializer[Any]):
 class LogLineOutput(serializers.ModelSerializer[LogLine]):
     """A line; `run` and `duration_ms` (of the engine) are there on lines about a run."""
 
-    source = serializers.ChoiceField(choices=SOURCES, read_only=True)  # type: ignore[assignment]
+    source = ChoiceField(choices=SOURCES, read_only=True)  # type: ignore[assignment]
 
     class Meta:
         model = LogLine

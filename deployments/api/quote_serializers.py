@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from controlplane.api.fields import ChoiceField
 from deployments.api.serializers import PriceOutput
 from deployments.models.deployment import MOST_REPLICAS
 from deployments.offers import FLAVOURS, PROVIDER_ALIASES, PROVIDERS, REGIONS, SIZES
@@ -16,10 +17,10 @@ MOST_RUN_MS = 24 * 3600 * 1000
 class QuoteQuery(serializers.Serializer[Any]):
     """What would be deployed."""
 
-    provider = serializers.ChoiceField(choices=[*PROVIDERS, *PROVIDER_ALIASES])
-    region = serializers.ChoiceField(choices=REGIONS)
-    flavour = serializers.ChoiceField(choices=FLAVOURS)
-    size = serializers.ChoiceField(choices=SIZES, default="M")
+    provider = ChoiceField(choices=[*PROVIDERS, *PROVIDER_ALIASES])
+    region = ChoiceField(choices=REGIONS)
+    flavour = ChoiceField(choices=FLAVOURS)
+    size = ChoiceField(choices=SIZES, default="M")
     min_replicas = serializers.IntegerField(
         min_value=0, max_value=MOST_REPLICAS, required=False, help_text="What a new deployment begins with if left out."
     )

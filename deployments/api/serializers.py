@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from controlplane.api.fields import UrlField
+from controlplane.api.fields import ChoiceField, UrlField
 from deployments.models import Bundle, Deployment
 from deployments.offers import FLAVOURS, PROVIDER_ALIASES, PROVIDERS, REGIONS, SIZES
 from deployments.selectors import serving_replica
@@ -18,7 +18,7 @@ class PriceOutput(serializers.Serializer[Any]):
     """A price in whole micro-credits (a millionth of a credit)."""
 
     micro_credits = serializers.IntegerField()
-    unit = serializers.ChoiceField(choices=["ms", "s"], help_text="`ms` of execution, or `s` that an instance is up.")
+    unit = ChoiceField(choices=["ms", "s"], help_text="`ms` of execution, or `s` that an instance is up.")
     credits_per_second = serializers.SerializerMethodField()
 
     def get_credits_per_second(self, price: Any) -> str:
@@ -29,9 +29,9 @@ class PriceOutput(serializers.Serializer[Any]):
 class OfferOutput(serializers.Serializer[Any]):
     """Something that a workflow can be deployed on."""
 
-    provider = serializers.ChoiceField(choices=PROVIDERS)
-    flavour = serializers.ChoiceField(choices=FLAVOURS, help_text="SERVERLESS, CLUSTER (CPU instances) or GPU.")
-    size = serializers.ChoiceField(choices=SIZES)
+    provider = ChoiceField(choices=PROVIDERS)
+    flavour = ChoiceField(choices=FLAVOURS, help_text="SERVERLESS, CLUSTER (CPU instances) or GPU.")
+    size = ChoiceField(choices=SIZES)
     product = serializers.CharField(help_text="The name that usage is counted under.")
     vcpu = serializers.IntegerField()
     ram_mb = serializers.IntegerField()
@@ -50,16 +50,16 @@ class OfferOutput(serializers.Serializer[Any]):
 class DeploymentInput(serializers.Serializer[Any]):
     """A deployment to make. `SCALEWAY_VIA_SCALEDYNAMICS` is another name of SCALEWAY."""
 
-    provider = serializers.ChoiceField(choices=[*PROVIDERS, *PROVIDER_ALIASES])
-    region = serializers.ChoiceField(choices=REGIONS)
-    flavour = serializers.ChoiceField(choices=FLAVOURS)
-    size = serializers.ChoiceField(choices=SIZES, default="M")
+    provider = ChoiceField(choices=[*PROVIDERS, *PROVIDER_ALIASES])
+    region = ChoiceField(choices=REGIONS)
+    flavour = ChoiceField(choices=FLAVOURS)
+    size = ChoiceField(choices=SIZES, default="M")
 
 
 class DeploymentChange(serializers.Serializer[Any]):
     """What may change: the size. The whole object may come back, everything else in it is ignored."""
 
-    size = serializers.ChoiceField(choices=SIZES, required=False)
+    size = ChoiceField(choices=SIZES, required=False)
 
 
 class ReasonOutput(serializers.Serializer[Any]):
@@ -105,7 +105,7 @@ class DeploymentOutput(serializers.ModelSerializer[Deployment]):
     workflow = UrlField("workflow", workflow_id="workflow_id")
     tag = serializers.CharField(source="wanted_version.tag", read_only=True)
     outdated = serializers.SerializerMethodField(help_text="The workflow has a newer version than this deployment is to run.")
-    status = serializers.ChoiceField(choices=Status.values, read_only=True)
+    status = ChoiceField(choices=Status.values, read_only=True)
     reason = serializers.SerializerMethodField()
     endpoint = serializers.CharField(read_only=True, help_text="The URL to call; it never changes.")
     isolation = serializers.SerializerMethodField()

@@ -7,6 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from controlplane.api.fields import ChoiceField
 from controlplane.common import clock
 from deployments.models import UsageGrain
 
@@ -18,7 +19,7 @@ DAY = timedelta(days=1)
 class UsageQuery(serializers.Serializer[Any]):
     """A period in milliseconds since 1970. The default is the last 24 hours."""
 
-    bucket = serializers.ChoiceField(choices=UsageGrain.values, required=False)
+    bucket = ChoiceField(choices=UsageGrain.values, required=False)
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         """Name the fields as the wire does: `from` is no Python name."""

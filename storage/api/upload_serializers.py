@@ -9,7 +9,7 @@ from django.conf import settings
 from django.urls import reverse
 from rest_framework import serializers
 
-from controlplane.api.fields import CountField, FlagField, HashField, TextField
+from controlplane.api.fields import ChoiceField, CountField, FlagField, HashField, TextField
 from storage.api.serializers import ObjectOutput, moment, object_data
 from storage.bucket import Part
 from storage.direct import LARGEST, SignedPart, SignedRequest
@@ -29,7 +29,7 @@ class UploadInput(serializers.Serializer[Any]):
     size = CountField(min_value=0, max_value=LARGEST, help_text="Bytes, exactly.")
     content_type = TextField(required=False, allow_blank=True, allow_null=True, default="")
     sha256 = HashField(required=False, allow_null=True, default="", help_text="Of the bytes; `put` and `post` need it.")
-    method = serializers.ChoiceField(METHODS, help_text="`put` and `post` are one request of up to 5 GiB.")
+    method = ChoiceField(METHODS, help_text="`put` and `post` are one request of up to 5 GiB.")
     overwrite = FlagField(required=False, default=False, help_text="Replace an object at this path.")
     is_directory_archive = FlagField(required=False, default=False, help_text="A zip that stands for a folder.")
 
@@ -97,8 +97,8 @@ class UploadOutput(serializers.Serializer[Any]):
 
     uid = serializers.UUIDField()
     url = serializers.URLField(help_text="Of this upload.")
-    method = serializers.ChoiceField(METHODS)
-    state = serializers.ChoiceField([state.value for state in UploadState])
+    method = ChoiceField(METHODS)
+    state = ChoiceField([state.value for state in UploadState])
     path = serializers.CharField(allow_null=True)
     size = serializers.IntegerField()
     content_type = serializers.CharField()

@@ -160,6 +160,12 @@ def test_a_moment_that_is_none_is_refused(api: Api, payer: User, moment: str) ->
     assert (answer.status_code, list(answer.json()["fields"])) == (400, ["at"])
 
 
+def test_days_may_be_asked_for_until_the_last_one_that_there_is(deployment: BilledDeployment, read: Any) -> None:
+    spend_credits(deployment, 120)
+
+    assert [line["micro_credits"] for line in read("charges/", by="day", until="9999-12-31T23:59:59Z")["results"]] == [120 * CREDIT]
+
+
 def test_grants_tell_what_is_left_and_until_when(wallet: Wallet, deployment: BilledDeployment, read: Any, moving_clock: Clock) -> None:
     spend_credits(deployment, 120)
     late = moving_clock.now + timedelta(days=3)
@@ -361,3 +367,24 @@ def test_entries_beside_charges_are_found_without_looking_at_charges(wallet: Wal
     plan = other_entries(wallet.pk).explain()
 
     assert "entry_beside_charges" in plan
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "said"),
+    [
+        ("charges/", {"by": "week"}, {"by": ['"week" is none of: line, day.']}),
+        ("entries/", {"kind": "FOO"}, {"kind": ['"FOO" is none of: GRANT, CORRECTION, TAKE_BACK.']}),
+        ("export/", {"format": "xlsx"}, {"format": ['"xlsx" is none of: csv, json.']}),
+        ("charges/", {"since": "2027-01-01T00:00Z", "until": "2026-01-01T00:00Z"}, {"until": ["Before `since`: give a later moment."]}),
+        ("charges/", {"month": "2026-03", "since": "2026-01-01T00:00Z"}, {"month": ["Give either a month, or since and until."]}),
+    ],
+)
+def test_a_question_that_cannot_be_answered_says_what_can(
+    api: Api, payer: User, wallet: Wallet, path: str, query: dict[str, str], said: dict[str, list[str]]
+) -> None:
+    root = payer.namespaces.get(parent=None)
+
+    answer = api(payer).get(f"/v1/namespaces/{root.pk}/billing/{path}", query)
+
+    assert answer.status_code == 400
+    assert answer.json()["fields"] == said

@@ -148,7 +148,18 @@ def test_an_organization_without_a_plan_is_told_what_it_takes(api: Api, payer: U
 
     assert (found["plan"], found["can_start"], found["in_plan"]) == (None, False, False)
     assert codes(found) == ["quota_reached", "not_in_plan", "no_credits"]
-    assert "Choose the plan Starter first." in found["refusals"][1]["detail"]
+    details = [refusal["detail"] for refusal in found["refusals"]]
+    assert details[0] == "Deployments need a plan, and this organization has none. Choose the plan Starter, which allows 3."
+    assert "Choose the plan Starter first." in details[1]
+
+
+def test_an_organization_without_a_plan_is_told_so_too_where_people_have_no_limit(api: Api, payer: User, settings: Any) -> None:
+    settings.PERSONAL_PLAN, settings.ORGANIZATION_PLAN = "internal", ""
+    root = make_organization(payer).namespaces.get()
+
+    found = api(payer).get(f"/v1/namespaces/{root.pk}/quote/", CLUSTER).json()
+
+    assert found["refusals"][0]["detail"].endswith("Choose the plan Starter, which allows 3.")
 
 
 @pytest.mark.parametrize("spent", [0, 496, 499, 500])
@@ -199,6 +210,12 @@ def test_what_there_is_not_has_no_price(api: Api, payer: User, query: dict[str, 
     answer = api(payer).get(f"/v1/namespaces/{payer.namespaces.get(parent=None).pk}/quote/", {**CLUSTER, **query})
 
     assert (answer.status_code, list(answer.json()["fields"])) == (400, [field])
+
+
+def test_a_provider_that_is_none_is_answered_with_those_there_are(api: Api, payer: User) -> None:
+    answer = api(payer).get(f"/v1/namespaces/{payer.namespaces.get(parent=None).pk}/quote/", {**CLUSTER, "provider": "FOO"})
+
+    assert answer.json()["fields"] == {"provider": ['"FOO" is none of: AWS, GCP, SCALEWAY, SCALEWAY_VIA_SCALEDYNAMICS.']}
 
 
 def test_who_may_not_deploy_gets_no_quote(api: Api, payer: User, stranger: User) -> None:

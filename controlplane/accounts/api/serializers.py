@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from controlplane.accounts.models import ApiToken, User
 from controlplane.accounts.scopes import MEANING, Scope
-from controlplane.api.fields import IdField, TextField, UrlField, absolute_url
+from controlplane.api.fields import ChoiceField, IdField, TextField, UrlField, absolute_url
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 
@@ -58,7 +58,7 @@ class TokenInput(serializers.Serializer[Any]):
     name = TextField(max_length=100)
     ttl = serializers.IntegerField(min_value=1, max_value=TEN_YEARS, default=3600, help_text="Seconds until it expires.")
     scopes = serializers.ListField(
-        child=serializers.ChoiceField(choices=[(scope.value, MEANING[scope]) for scope in Scope]),
+        child=ChoiceField(choices=[(scope.value, MEANING[scope]) for scope in Scope]),
         allow_null=True,
         default=None,
         allow_empty=False,

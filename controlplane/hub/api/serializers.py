@@ -8,7 +8,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from controlplane.api.fields import TextField, UrlField, absolute_url
+from controlplane.api.fields import ChoiceField, TextField, UrlField, absolute_url
 from controlplane.hub.api.fields import DescriptionField, LinkField, PaperField, ProjectUrlField, UpperWordsField, VersionField, WordsField
 from controlplane.hub.models import (
     DESCRIBED,
@@ -50,13 +50,13 @@ class AlgorithmChange(PlatformInput):
     """What may change of an algorithm; the whole object may come back, read-only fields are ignored."""
 
     name = TextField(max_length=100, required=False)
-    visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
+    visibility = ChoiceField(choices=Visibility.choices, required=False)
     short_description = TextField(max_length=2_000, allow_blank=True, required=False)
     description = TextField(max_length=100_000, allow_blank=True, required=False)
     keywords = WordsField(required=False)
     paper = PaperField(required=False)
-    language = serializers.ChoiceField(choices=Language.choices, required=False)
-    algo_type = serializers.ChoiceField(choices=AlgorithmType.choices, required=False)
+    language = ChoiceField(choices=Language.choices, required=False)
+    algo_type = ChoiceField(choices=AlgorithmType.choices, required=False)
     algo_task = UpperWordsField(child=TextField(allow_blank=True, max_length=60), required=False)
     repository = LinkField(max_length=500, allow_blank=True, required=False)
     original_implementation_repository = LinkField(max_length=500, allow_blank=True, required=False)
@@ -187,14 +187,14 @@ class NextVersions(serializers.Serializer[Any]):
 class PublishOutput(serializers.Serializer[Any]):
     """How an algorithm was published last, and what can be next."""
 
-    license = serializers.ChoiceField(choices=License.choices, allow_null=True)
+    license = ChoiceField(choices=License.choices, allow_null=True)
     next_versions = NextVersions()
 
 
 class PublishInput(serializers.Serializer[Any]):
     """A publication."""
 
-    license = serializers.ChoiceField(choices=License.choices)
+    license = ChoiceField(choices=License.choices)
     version = TextField(max_length=30)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from controlplane.api.fields import TextField, UrlField
+from controlplane.api.fields import ChoiceField, TextField, UrlField
 from controlplane.projects.models import Project, Workflow, WorkflowVersion
 from controlplane.workspaces.models import Visibility
 
@@ -16,7 +16,7 @@ class ProjectInput(serializers.Serializer[Any]):
 
     name = TextField(max_length=100)
     description = TextField(max_length=10_000, allow_blank=True, default="")
-    visibility = serializers.ChoiceField(
+    visibility = ChoiceField(
         choices=Visibility.choices, allow_null=True, default=None, help_text="TEAM or, in a personal workspace, PRIVATE."
     )
 
@@ -26,7 +26,7 @@ class ProjectChange(serializers.Serializer[Any]):
 
     name = TextField(max_length=100, required=False)
     description = TextField(max_length=10_000, allow_blank=True, required=False)
-    visibility = serializers.ChoiceField(choices=Visibility.choices, required=False)
+    visibility = ChoiceField(choices=Visibility.choices, required=False)
 
 
 class ProjectOutput(serializers.ModelSerializer[Project]):

@@ -11,7 +11,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from controlplane.api.fields import TextField, UrlField
+from controlplane.api.fields import ChoiceField, TextField, UrlField
 from controlplane.audit.models import AuditEntry
 from controlplane.workspaces.models import Namespace, Organization, Visibility
 from controlplane.workspaces.roles import Role
@@ -26,7 +26,7 @@ class OrganizationInput(serializers.Serializer[Any]):
     description = TextField(max_length=10_000, allow_blank=True, allow_null=True, default="")
     homepage = serializers.URLField(max_length=300, allow_blank=True, allow_null=True, default="")
     location = TextField(max_length=100, allow_blank=True, allow_null=True, default="")
-    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, default="TEAM")
+    visibility = ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, default="TEAM")
 
 
 class OrganizationChange(serializers.Serializer[Any]):
@@ -36,7 +36,7 @@ class OrganizationChange(serializers.Serializer[Any]):
     description = TextField(max_length=10_000, allow_blank=True, allow_null=True, required=False)
     homepage = serializers.URLField(max_length=300, allow_blank=True, allow_null=True, required=False)
     location = TextField(max_length=100, allow_blank=True, allow_null=True, required=False)
-    visibility = serializers.ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, required=False)
+    visibility = ChoiceField(choices=ORGANIZATION_VISIBILITIES, allow_null=True, required=False)
 
 
 class OrganizationOutput(serializers.ModelSerializer[Organization]):
@@ -53,13 +53,13 @@ class NamespaceInput(serializers.Serializer[Any]):
     """A sub-namespace to create; without a visibility it is the team's, in a personal workspace private."""
 
     name = TextField(max_length=100)
-    visibility = serializers.ChoiceField(choices=Visibility.choices, allow_null=True, default=None)
+    visibility = ChoiceField(choices=Visibility.choices, allow_null=True, default=None)
 
 
 class NamespaceChange(serializers.Serializer[Any]):
     """What may change of a namespace."""
 
-    visibility = serializers.ChoiceField(choices=Visibility.choices)
+    visibility = ChoiceField(choices=Visibility.choices)
 
 
 class NamespaceOutput(serializers.ModelSerializer[Namespace]):
@@ -75,7 +75,7 @@ class NamespaceOutput(serializers.ModelSerializer[Namespace]):
 class RoleChange(serializers.Serializer[Any]):
     """A member's new role."""
 
-    role = serializers.ChoiceField(choices=[(role.value, role.value) for role in Role])
+    role = ChoiceField(choices=[(role.value, role.value) for role in Role])
 
 
 @extend_schema_field(OpenApiTypes.URI)
@@ -107,7 +107,7 @@ class MemberOutput(serializers.Serializer[dict[str, str]]):
 
     url = serializers.URLField()
     username = serializers.CharField()
-    role = serializers.ChoiceField(choices=[(role.value, role.value) for role in Role])
+    role = ChoiceField(choices=[(role.value, role.value) for role in Role])
     source = serializers.CharField()  # type: ignore[assignment]
 
 
