@@ -7,6 +7,7 @@ import pytest
 from controlplane.audit.models import AuditEntry
 from controlplane.common.clock import now
 from controlplane.webhooks import backlog, services
+from controlplane.webhooks.catalogue import EVENTS
 from controlplane.webhooks.models import Delivery, Webhook
 from controlplane.webhooks.signing import opened
 from tests.factories import make_member, make_organization, make_project, make_shared_project
@@ -72,6 +73,12 @@ def test_what_cannot_be_is_refused_with_the_field(api, user, project, fields, wr
     assert answer.status_code == 400
     assert list(answer.json()["fields"]) == [wrong]
     assert not Webhook.objects.exists()
+
+
+def test_the_refusal_of_an_event_lists_those_that_there_are(api, user, project):
+    answer = create(api(user), project, events=["run.started"])
+
+    assert answer.json()["fields"]["events.0"] == [f'"run.started" is none of: {", ".join(EVENTS)}.']
 
 
 def test_a_project_has_so_many_webhooks_and_no_more(api, user, project, monkeypatch):

@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from controlplane.api.fields import FlagField, TextField, UrlField
+from controlplane.api.fields import ChoiceField, FlagField, TextField, UrlField
 from controlplane.webhooks.catalogue import EVENTS
 from controlplane.webhooks.destinations import MOST_CHARACTERS
 from controlplane.webhooks.models import Delivery, DeliveryState, Webhook
@@ -19,7 +19,7 @@ ADDRESS_HELP = (
 
 def events_field(**options: Any) -> serializers.ListField:
     """Return the field of events that a webhook listens to."""
-    choice = serializers.ChoiceField(choices=list(EVENTS.items()))
+    choice = ChoiceField(choices=list(EVENTS.items()))
     return serializers.ListField(child=choice, min_length=1, max_length=len(EVENTS), **options)
 
 
