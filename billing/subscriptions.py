@@ -35,7 +35,8 @@ def plan_of(wallet_id: UUID) -> Plan | None:
 def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = None) -> Subscription:
     """Put a wallet on a plan, in the place of the one that it has; without Stripe its first period begins now, with its credits.
 
-    What was granted before stays valid. The present plan again changes nothing.
+    What was granted before stays valid. The present plan again changes nothing. A plan without Stripe that was there before has its periods on:
+    who comes back gets no second credits for one.
     """
     with transaction.atomic():
         lock_wallets([wallet.pk])
@@ -46,7 +47,8 @@ def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = No
         if present is not None:
             end_subscription(present)
         former = Subscription.objects.filter(wallet=wallet).exists()
-        made = Subscription.objects.create(wallet=wallet, plan=plan, anchor=whole_minute(now), stripe_id=stripe_id)
+        made = stripe_id is None and resumed(wallet, plan)
+        made = made or Subscription.objects.create(wallet=wallet, plan=plan, anchor=whole_minute(now), stripe_id=stripe_id)
         if stripe_id is None:
             grant_period(made, now)
         if former:
@@ -54,6 +56,15 @@ def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = No
             review_wallets([wallet.pk])
             tell_change(wallet.pk)
     return made
+
+
+def resumed(wallet: Wallet, plan: Plan) -> Subscription | None:
+    """Return the subscription without Stripe that a wallet had to this plan last, going on again; None if it had none."""
+    before = Subscription.objects.filter(wallet=wallet, plan=plan, stripe_id=None).select_related("plan").order_by("-created_at").first()
+    if before is not None:
+        before.status, before.ended_at = SubscriptionStatus.ACTIVE, None
+        before.save()
+    return before
 
 
 def end_subscription(subscription: Subscription) -> None:
@@ -121,17 +132,11 @@ def leave_paid_subscription(wallet: Wallet) -> None:
 
 
 def return_to_unpaid_plan(wallet: Wallet) -> None:
-    """Go on with the plan that new workspaces get. One that was there before has its periods on: who comes back gets no second credits for one."""
+    """Go on with the plan that new workspaces get."""
     code = settings.PERSONAL_PLAN if wallet.is_personal else settings.ORGANIZATION_PLAN
     plan = Plan.objects.filter(code=code).first()
-    if plan is None:
-        return
-    before = Subscription.objects.filter(wallet=wallet, plan=plan, stripe_id=None).order_by("-created_at").first()
-    if before is None:
+    if plan is not None:
         begin_subscription(wallet=wallet, plan=plan)
-        return
-    Subscription.objects.filter(pk=before.pk).update(status=SubscriptionStatus.ACTIVE, ended_at=None, updated_at=clock.now())
-    grant_period(before, clock.now())
 
 
 def renew_due() -> int:

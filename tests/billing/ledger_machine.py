@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -249,6 +250,12 @@ class LedgerMachine(RuleBasedStateMachine):
         for number, wallet in enumerate(self.wallets):
             rows = dict(Grant.objects.filter(wallet=wallet).values_list("pk", "spent"))
             assert rows == {known.pk: known.amount - known.left for known in self.grants[number]}
+
+    @invariant()
+    def a_month_of_a_free_plan_is_given_once(self) -> None:
+        for wallet in self.wallets:
+            given = list(Grant.objects.filter(wallet=wallet, plan_code="free").order_by("starts_at").values_list("starts_at", "expires_at"))
+            assert all(end <= start for (_, end), (start, _) in pairwise(given))
 
     @invariant()
     def all_that_was_used_is_charged_once(self) -> None:

@@ -13,12 +13,12 @@ from billing.allowances import Quota, allowance_of
 from billing.amounts import micro_credits_of
 from billing.balances import standing_of
 from billing.errors import UnknownPlan
-from billing.models import Funding, FundingChange, Plan, Wallet
+from billing.models import Funding, FundingChange, Grant, Plan, Wallet
 from billing.plan_edits import edit_plan
 from billing.plans import create_missing_plans, plan_by_code, plan_rows
 from billing.pricing import credits_text
 from billing.subscriptions import begin_subscription, renew_due
-from billing.wallets import open_wallet
+from billing.wallets import open_wallet, wallet_of
 from controlplane.accounts.models import User
 from controlplane.audit.models import INSTALLATION, AuditEntry
 from controlplane.common.errors import InvalidInput
@@ -271,6 +271,22 @@ def test_a_workspace_is_put_on_a_plan(user: User, capsys: pytest.CaptureFixture[
     [line] = lines_of("plan.assign")
     assert (line.chain, line.name) == (organization.pk, "harbour")
     assert line.details == {"plan": "custom", "before": "internal", "reason": "agreement 12"}
+
+
+def test_a_plan_that_was_left_and_is_assigned_again_gives_no_second_credits_for_a_month(
+    user: User, moving_clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for plan in ("free", "custom", "free"):
+        call_command("set_plan", user.username, plan, "--reason", "a test of Custom")
+
+    wallet = wallet_of(user.namespaces.get(parent=None))
+    assert [row.amount for row in Grant.objects.filter(wallet=wallet)] == [500 * CREDIT]
+    assert capsys.readouterr().out.splitlines()[-1].endswith("is on the plan Free (free) now. It has 500 credits.")
+
+    moving_clock.advance(32 * 24 * 3600)
+    assert renew_due() == 1
+    assert renew_due() == 0
+    assert Grant.objects.filter(wallet=wallet).count() == 2
 
 
 def test_a_plan_that_is_paid_at_stripe_is_not_replaced(user: User) -> None:
