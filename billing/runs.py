@@ -31,7 +31,9 @@ WITH payer AS MATERIALIZED (
 ), locked AS MATERIALIZED (
     SELECT id FROM billing_wallet WHERE id IN (SELECT wallet_id FROM payer) ORDER BY id FOR NO KEY UPDATE
 )
-SELECT deployment_id::text, wallet_id::text, wallet_id IN (SELECT wallet_id FROM billing_grant WHERE unit = 2 AND wallet_id IN (SELECT id FROM locked))
+SELECT deployment_id::text, wallet_id::text, wallet_id IN (
+    SELECT wallet_id FROM billing_grant WHERE unit = 2 AND spent < amount AND wallet_id IN (SELECT id FROM locked)
+)
 FROM payer JOIN locked ON locked.id = wallet_id
 """
 FROM_MINUTES = """(

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from billing.balances import standing_of
 from billing.grants import grant_credits
 from billing.models import Account, GrantSource, LedgerEntry, Posting, Unit
-from billing.runs import RunsUsed, charge_runs
+from billing.runs import RunsUsed, charge_runs, lock_payers
 from billing.wallets import open_wallet
 from controlplane.common.ids import uuid7
 from tests.billing.spending import SERVERLESS, make_billed
@@ -45,3 +45,19 @@ def test_free_runs_pay_only_while_they_are_valid(settings: Settings, moving_cloc
     assert not Posting.objects.filter(source=Account.WRITE_OFF).exists()
     found = standing_of(wallet.pk)
     assert (found.hits, found.balance) == (0, 10**9 - 3 * 1000 * rate.micro_credits)
+
+
+def test_who_has_used_all_free_runs_up_is_charged_like_everybody(settings: Settings, moving_clock: Clock) -> None:
+    settings.ORGANIZATION_PLAN = ""
+    wallet = open_wallet(uuid4(), is_personal=False)
+    deployment = make_billed(wallet)
+    told: Any = {"wallet_id": wallet.pk, "source": GrantSource.PLAN, "starts_at": moving_clock.now - timedelta(days=1)}
+    grant_credits(amount=1, key="hits", unit=Unit.HIT, **told)
+    grant_credits(amount=10**9, key="credits", **told)
+    product, rate = SERVERLESS
+    asked: Any = {"first": moving_clock.now, "last": moving_clock.now}
+
+    assert lock_payers([str(deployment.pk)], **asked).one_by_one == {str(deployment.pk)}
+    charge_runs([RunsUsed(deployment.pk, product, rate, moving_clock.now, 1, 1000, str(uuid7()))], one_by_one={deployment.pk})
+
+    assert lock_payers([str(deployment.pk)], **asked).at_once == {str(deployment.pk)}
