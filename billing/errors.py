@@ -23,6 +23,7 @@ class NoCredits(PaymentRequired):
     def __init__(self, detail: str, *, required: int, available: int) -> None:
         fields: dict[str, Any] = {"required": required, "available": available, "missing": max(0, required - available)}
         super().__init__("no_credits", detail, fields=fields)
+        self.required = required
 
 
 class CapReached(PaymentRequired):

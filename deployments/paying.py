@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q
 
+from billing.errors import NoCredits
 from billing.holds import held_for, place_hold, release_hold, require_available, take_over
 from billing.metering import forget_instance, meter, note_instance, register_instance
 from billing.models import BilledDeployment, MeteredResource, Wallet
 from billing.prices import price_ids
-from billing.pricing import Unit
+from billing.pricing import Unit, credits_text
 from billing.verdicts import require_uncapped
 from billing.wallets import open_wallet, wallet_of
 from controlplane.workspaces.models import Namespace
@@ -70,6 +71,11 @@ def require_funds_beside(deployment: Deployment, *, size: str) -> None:
     amount = held_for(offer.price)
     if amount:
         require_available(wallet_id_of(deployment), amount)
+
+
+def start_refused(refusal: NoCredits) -> str:
+    """Return why an instance could not start, for all who may see the deployment or call it: what a workspace has is for its managers."""
+    return f"Starting an instance reserves {credits_text(refusal.required)} credits (15 minutes), and the workspace has not that much available."
 
 
 def end_start(deployment: Deployment) -> None:

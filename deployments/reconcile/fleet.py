@@ -64,7 +64,7 @@ def bring_up(lease: Lease, plan: Plan) -> Progress:
         try:
             kept += record_replicas(lease, plan, plan.count - len(kept))
         except NoCredits as refusal:
-            progress.failure = Reason("NO_CREDITS", refusal.detail)
+            progress.failure = Reason("NO_CREDITS", paying.start_refused(refusal))
     for replica in kept:
         if replica.status == ReplicaStatus.STARTING:
             extend(lease)

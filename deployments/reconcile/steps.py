@@ -7,6 +7,7 @@ from collections.abc import Callable
 import redis
 from django.conf import settings
 
+from deployments import paying
 from deployments.bundles.build import built_bundle
 from deployments.checkpoints import checkpoint
 from deployments.leases import Lease, guarded
@@ -265,11 +266,14 @@ def paused(lease: Lease) -> Outcome:
     leave = leaving.retire(lease)
     if leave is not None:
         return Wait(leave)
-    stopped = deployment.stop_code and deployment.is_instance
-    if deployment.desired_state == DesiredState.RUNNING and not stopped:
-        switch_status(lease, Status.QUEUED, wanted_replicas=max(1, deployment.min_replicas))
-        return GO_ON
-    return Wait(None)
+    if deployment.desired_state != DesiredState.RUNNING:
+        return Wait(None)
+    if deployment.stop_code and deployment.is_instance:
+        # What this start reserved may be the very credits that are missing.
+        paying.end_start(deployment)
+        return Wait(None)
+    switch_status(lease, Status.QUEUED, wanted_replicas=max(1, deployment.min_replicas))
+    return GO_ON
 
 
 def deleting(lease: Lease) -> Outcome:

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from billing.metering import meter
 from billing.models import GrantSource, Hold, LedgerEntry, MeteredResource, Posting, Wallet
+from billing.pricing import credits_text
 from controlplane.accounts.models import User
 from controlplane.common.errors import PaymentRequired
 from deployments.models import Deployment, Replica
@@ -216,6 +217,10 @@ def test_replicas_are_added_as_far_as_credits_go(owner: User, cloud: FakeProvide
 
     assert len(cloud.names()) == 2
     assert (deployment.status, deployment.reason_code) == (Status.RUNNING, "NO_CREDITS")
+    # Callers of the endpoint read it: what the workspace has is none of their business.
+    assert deployment.reason_detail == (
+        f"Starting an instance reserves {credits_text(HELD)} credits (15 minutes), and the workspace has not that much available."
+    )
     assert standing(deployment)[1] == 2 * HELD
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from billing.funding import review_times
 from billing.grants import take_back
 from billing.metering import meter
 from billing.models import Grant
@@ -11,6 +12,7 @@ from controlplane.accounts.models import User
 from controlplane.common.errors import PaymentRequired
 from deployments import paying
 from deployments.clockwork import run_schedules
+from deployments.funding import follow_funding
 from deployments.models import Replica, Schedule, ScheduleAction
 from deployments.paying import settle_missing
 from deployments.reconcile.loop import reconcile
@@ -56,6 +58,29 @@ def test_a_resume_that_is_taken_back_before_it_begins_frees_what_it_reserved(own
 
     deployment = settle(deployment)
     assert (deployment.status, standing(deployment)[1]) == (Status.PAUSED, 0)
+
+
+def test_a_resume_that_reserved_the_last_credits_and_waited_too_long_begins_all_the_same(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    fund(owner, 1800)
+    deployment = settle(deploy(owner))
+    pause_deployment(actor=owner, deployment_id=deployment.pk)
+    deployment = settle(deployment)
+    [grant] = Grant.objects.all()
+    take_back(grant_id=grant.pk, amount=standing(deployment)[0] - HELD, key="slip", reason="too much")
+    resume_deployment(actor=owner, deployment_id=deployment.pk)
+    assert standing(deployment) == (HELD, HELD)
+
+    moving_clock.advance(16 * 60)
+    review_times()
+    follow_funding()
+    deployment = settle(deployment)
+    assert (deployment.status, deployment.stop_code, standing(deployment)) == (Status.PAUSED, "NO_CREDITS", (HELD, 0))
+
+    follow_funding()
+    deployment = settle(deployment)
+    assert (deployment.status, deployment.stop_code, standing(deployment)) == (Status.RUNNING, "", (HELD, HELD))
 
 
 def test_what_a_start_reserved_for_more_instances_than_it_had_is_free_once_it_serves(
