@@ -87,6 +87,11 @@ LOG_LINES_A_MINUTE = env.int("LOG_LINES_A_MINUTE", default=30_000)
 LOG_MEGABYTES_A_MINUTE = env.int("LOG_MEGABYTES_A_MINUTE", default=8)
 LOG_FOLLOWERS = env.int("LOG_FOLLOWERS", default=8)
 
+# Days that single runs are kept (docs/metering.md): their sums and charges stay. 0: for ever.
+USAGE_RETENTION_DAYS = env.int("USAGE_RETENTION_DAYS", default=0)
+if USAGE_RETENTION_DAYS != 0 and USAGE_RETENTION_DAYS < 31:
+    raise environ.ImproperlyConfigured(f"USAGE_RETENTION_DAYS is 0 (for ever) or at least 31, not {USAGE_RETENTION_DAYS}.")
+
 # Plans (docs/billing.md): those that new workspaces get ("" = none, so that one has to be chosen), and what the end of the credits does to instances.
 PERSONAL_PLAN, ORGANIZATION_PLAN = (
     "" if given == "none" else given for given in (env("PERSONAL_PLAN", default="free"), env("ORGANIZATION_PLAN", default="none"))

@@ -19,6 +19,7 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     "storage.check": {"task": "storage.check", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
     "billing.stripe.act_on_events": {"task": "billing.stripe.act_on_events", "schedule": 60.0, "options": {"expires": 60}},
     "billing.stripe.reconcile": {"task": "billing.stripe.reconcile", "schedule": 24 * 3600.0, "options": {"expires": 3600}},
+    "deployments.keep_usage_partitions": {"task": "deployments.keep_usage_partitions", "schedule": 3600.0, "options": {"expires": 3600}},
     "deployments.keep_log_partitions": {"task": "deployments.keep_log_partitions", "schedule": 300.0, "options": {"expires": 300}},
     "billing.review_times": {"task": "billing.review_times", "schedule": 60.0, "options": {"expires": 60}},
     "billing.mail_notices": {"task": "billing.mail_notices", "schedule": 60.0, "options": {"expires": 60}},

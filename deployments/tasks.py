@@ -12,7 +12,7 @@ from deployments.alerts import mail_alerts
 from deployments.bundles.build import build_for_waiting
 from deployments.clockwork import expire_deployments, run_schedules
 from deployments.funding import compare_all, follow_funding
-from deployments.logs_partitions import keep_partitions
+from deployments.logs_partitions import keep_log_partitions
 from deployments.logs_tail import tail_logs
 from deployments.meter_watch import watch_meters
 from deployments.paying import register_missing, settle_missing
@@ -23,6 +23,7 @@ from deployments.reconcile.overdue import tell_overdue
 from deployments.reconcile.sweep import sweep_providers
 from deployments.reconcile.watch import watch_new_revisions
 from deployments.routing import repair_routes
+from deployments.usage_partitions import keep_usage_partitions
 from deployments.wakeups import send_wakeup
 
 # A next look that is nearer than this does not wait for beat.
@@ -100,4 +101,10 @@ def tail_logs_task() -> None:
 @shared_task(name="deployments.keep_log_partitions")
 def keep_log_partitions_task() -> None:
     """Every five minutes: make the log's partitions of the days to come, drop those whose lines are too old."""
-    keep_partitions()
+    keep_log_partitions()
+
+
+@shared_task(name="deployments.keep_usage_partitions")
+def keep_usage_partitions_task() -> None:
+    """Every hour: make the partitions of the runs of the months to come, drop those whose runs are too old."""
+    keep_usage_partitions()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.conf import settings
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from billing.checkpoints import checkpoint
@@ -17,34 +18,16 @@ from deployments.announcements import announce_runs
 from deployments.models import AlertKind, UsageEvent
 from deployments.paying import open_missing_accounts
 from deployments.reports import OFFERS, Report, parse_event, report_of
-from deployments.usage_stream import REFUSED_STREAM, Entry, ensure_group, give_back, new_entries, reclaimed_entries, take_out
+from deployments.usage_partitions import oldest_run
+from deployments.usage_stream import REFUSED_STREAM, Entry, give_back, take_out
 from deployments.usage_sums import NewRuns, insert_events, writing_of
 
 logger = logging.getLogger(__name__)
 
-BATCHES_A_CALL = 20
 # What every report of one run tells alike. Times are those of the gateway that ended it: one that slept may tell it late.
 SAME_IN_ALL_REPORTS = ("deployment_id", "product", "state", "duration_ms")
 ENDED_APART_MS = 15 * 60 * 1000
 MINUTE_MS = 60_000
-
-
-def consume_usage() -> int:
-    """Write what is in the stream to UsageEvent, its sums and the ledger; return how many entries were taken.
-
-    At least once in, exactly once kept and charged: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
-    stream after the commit. Entries of a process that died are taken over after 30 seconds; while the database does not answer (raises
-    OperationalError or InterfaceError), they are everybody's again at once. An entry that cannot be read or priced, or that tells another
-    run under the id of one that is kept, is moved to `sw:usage:refused`, and operators are alerted.
-    """
-    ensure_group()
-    total = 0
-    for _ in range(BATCHES_A_CALL):
-        entries = reclaimed_entries() or new_entries()
-        if not entries:
-            break
-        total += keep(entries)
-    return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +39,32 @@ class Batch:
 
 
 def read(entries: list[Entry]) -> Batch:
-    """Read and price entries."""
+    """Read and price entries. A run from before those that are kept may have been counted: nobody knows."""
     batch = Batch([], [])
+    oldest = oldest_run()
     for entry in entries:
         try:
-            batch.parsed.append((parse_event(entry[1]), entry))
+            batch.parsed.append((young_enough(parse_event(entry[1]), oldest), entry))
         except (KeyError, ValueError, OverflowError, LookupError) as error:
             batch.refused.append((entry, str(error)))
     return batch
 
 
+def young_enough(report: Report, oldest: str) -> Report:
+    """Return the report, unless its run began before the oldest one that is kept. Raises ValueError."""
+    if report.run < oldest:
+        raise ValueError(f"older than {settings.USAGE_RETENTION_DAYS} days (USAGE_RETENTION_DAYS), so it may have been counted before")
+    return report
+
+
 def keep(entries: list[Entry]) -> int:
-    """Write entries and take them out of the stream; return how many. Raises what `consume_usage` raises, after giving them back."""
+    """Write entries of the stream to UsageEvent, its sums and the ledger, and take them out; return how many.
+
+    At least once in, exactly once kept and charged: rows are inserted by run id (a repeated one is left alone) and entries are taken out of the
+    stream after the commit. Entries of a process that died are taken over after 30 seconds; while the database does not answer (raises
+    OperationalError or InterfaceError), they are everybody's again at once. An entry that cannot be read or priced, or that tells another
+    run under the id of one that is kept, is moved to `sw:usage:refused`, and operators are alerted.
+    """
     try:
         take_out(entries, store(read(entries)))
     except (InterfaceError, OperationalError):

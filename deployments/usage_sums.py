@@ -14,6 +14,7 @@ from django.db.models.functions import TruncDay
 from controlplane.common.arrays import array_text
 from deployments.models import UsageBucket, UsageEvent, UsageGrain
 from deployments.reports import Report, report_of
+from deployments.usage_partitions import first_whole_day
 
 DAY = timedelta(days=1)
 EVENTS, BUCKETS = "deployments_usageevent", "deployments_usagebucket"
@@ -151,7 +152,11 @@ def rebuild_day(first: datetime, deployment_id: UUID | None = None) -> int:
 
 
 def days(since: datetime | None, until: datetime | None, deployment_id: UUID | None) -> list[datetime]:
-    """Return the days (UTC) from `since` to `until` that have runs or sums, the first ones first; without limits, all of them."""
+    """Return the days (UTC) from `since` to `until` that have runs or sums, the first ones first; without limits, all of them.
+
+    Days whose runs may be gone are left out: their sums are all that tells of them.
+    """
+    since = max(filter(None, (since, first_whole_day())), default=None)
     found: set[datetime] = set()
     for model, column in ((UsageEvent, "ended_at"), (UsageBucket, "start")):
         rows: Any = model.objects.filter(deployment_id=deployment_id) if deployment_id else model.objects.all()

@@ -32,7 +32,7 @@ class LogHead(models.Model):
 class LogLine(models.Model):
     """A line that a build, a runtime or the agent wrote. `timestamp` is milliseconds since 1970, unique and rising in a deployment.
 
-    The table is partitioned by day of `timestamp` (deployments/logs_partitions.py), hence the key and a relation without a constraint: to drop
+    The table is partitioned by day of `timestamp` (deployments/partitions.py), hence the key and a relation without a constraint: to drop
     a partition must lock nothing else.
     """
 

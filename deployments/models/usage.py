@@ -12,7 +12,8 @@ class UsageEvent(models.Model):
     """One run, counted and priced once: the run's id is the key, so a repeated report changes nothing. Never changed afterwards.
 
     `revision`: the number of the deployment's revision that ran it, None where the gateway did not tell. `fault`: it failed by the fault of
-    the workflow or of the service (a crash, a time-out, an error of the engine), not by its input.
+    the workflow or of the service (a crash, a time-out, an error of the engine), not by its input. The table is partitioned by month of `run`
+    (deployments/usage_partitions.py).
     """
 
     run = models.UUIDField(primary_key=True)

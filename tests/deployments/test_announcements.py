@@ -16,8 +16,8 @@ from controlplane.webhooks.services import create_webhook
 from deployments import usage
 from deployments.models import Deployment, UsageEvent
 from deployments.services import delete_deployment
-from deployments.usage import consume_usage
 from tests.deployments.builders import deploy, make_workflow
+from tests.deployments.consuming import consume_usage
 from tests.deployments.test_usage import report
 from tests.fakes.provider import FakeProvider
 from tests.webhooks.receiver import Receiver, answers, hangs

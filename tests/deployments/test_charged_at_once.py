@@ -23,8 +23,8 @@ from controlplane.common.valkey import valkey
 from deployments import usage_stream
 from deployments.meter import Desk
 from deployments.models import Alert, UsageBucket, UsageEvent
-from deployments.usage import consume_usage
 from tests.deployments.conftest import Clock
+from tests.deployments.consuming import consume_usage
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

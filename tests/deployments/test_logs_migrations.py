@@ -14,13 +14,13 @@ from django.apps import apps
 from django.db import connection, transaction
 
 from controlplane.common.clock import milliseconds
-from deployments.logs_partitions import DAY, DEFAULT, TABLE, keep_partitions, partitions
+from deployments.logs_partitions import DAY, LOG, keep_log_partitions
 from deployments.models import LogLine
 from tests.deployments.test_logs_partitions import lines_in
 
 DEPLOYMENT = UUID(int=1)
 HOUR_MS = 3_600_000
-FORMER = f"CREATE TABLE deployments_logline (id bigserial PRIMARY KEY, LIKE {TABLE})"
+FORMER = f"CREATE TABLE deployments_logline (id bigserial PRIMARY KEY, LIKE {LOG.table})"
 ADD = """
     INSERT INTO deployments_logline (deployment_id, "timestamp", level, source, message)
     SELECT %s, %s + n::bigint * %s, 'INFO', 'run', 'line ' || n FROM generate_series(0, %s) AS n"""
@@ -59,8 +59,8 @@ def former(transactional_db: None) -> Iterator[None]:
     yield
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE deployments_logline")
-        for day in partitions():
-            cursor.execute(f"DROP TABLE {TABLE}_d{day:%Y%m%d}")
+        for day in LOG.present():
+            cursor.execute(f"DROP TABLE {LOG.table}_d{day:%Y%m%d}")
 
 
 def test_all_lines_are_copied_once_however_often_it_is_run(former: None) -> None:
@@ -79,9 +79,9 @@ def test_each_day_with_lines_has_its_partition_so_that_nothing_has_to_be_moved_l
 
     copy()
 
-    assert lines_in(DEFAULT) == 0
-    assert partitions() == [midnight() + offset * DAY for offset in range(-29, 8)]
-    assert keep_partitions() == (0, 0)
+    assert lines_in(LOG.default) == 0
+    assert LOG.present() == [midnight() + offset * DAY for offset in range(-29, 8)]
+    assert keep_log_partitions() == (0, 0)
 
 
 def test_a_line_of_an_impossible_time_is_copied_too(former: None) -> None:
@@ -90,7 +90,7 @@ def test_a_line_of_an_impossible_time_is_copied_too(former: None) -> None:
 
     copy()
 
-    assert (LogLine.objects.count(), lines_in(DEFAULT), len(partitions())) == (2, 2, 9)
+    assert (LogLine.objects.count(), lines_in(LOG.default), len(LOG.present())) == (2, 2, 9)
 
 
 def test_what_was_copied_is_not_looked_at_again_while_all_others_wait(former: None) -> None:
@@ -131,4 +131,4 @@ def test_an_installation_without_lines_makes_nothing(former: None) -> None:
     copy()
     copy_the_rest()
 
-    assert (LogLine.objects.count(), partitions()) == (0, [])
+    assert (LogLine.objects.count(), LOG.present()) == (0, [])

@@ -13,8 +13,8 @@ from django.conf import LazySettings
 from django.db import connection, transaction
 
 from controlplane.common.clock import milliseconds
-from deployments import logs_partitions
-from deployments.logs_partitions import DAY, TABLE, keep_partitions, make_partition, partitions
+from deployments import logs_partitions, partitions
+from deployments.logs_partitions import DAY, LOG, keep_log_partitions
 from deployments.models import LogLine
 from deployments.selectors_logs import LogRequest, matching
 from tests.deployments.conftest import Clock
@@ -43,17 +43,17 @@ def lines_in(table: str) -> int:
 
 
 def test_a_week_is_made_ahead_and_a_second_look_changes_nothing(days: Clock) -> None:
-    assert (keep_partitions(), keep_partitions()) == ((9, 0), (0, 0))
+    assert (keep_log_partitions(), keep_log_partitions()) == ((9, 0), (0, 0))
 
-    assert partitions() == [TODAY + offset * DAY for offset in range(-1, 8)]
+    assert LOG.present() == [TODAY + offset * DAY for offset in range(-1, 8)]
 
 
 def test_each_new_day_has_its_partition_before_it_begins(days: Clock) -> None:
-    keep_partitions()
+    keep_log_partitions()
     days.advance(24 * 3600)
 
-    assert keep_partitions() == (1, 0)
-    assert partitions()[-1] == TODAY + 8 * DAY
+    assert keep_log_partitions() == (1, 0)
+    assert LOG.present()[-1] == TODAY + 8 * DAY
 
 
 @pytest.mark.parametrize("age", [0, 3, 400, -400])
@@ -67,7 +67,7 @@ def test_lines_that_came_before_their_partition_move_into_it(days: Clock) -> Non
     for hours in (0, 23, 24):
         add(TODAY + timedelta(hours=hours), f"{hours}")
 
-    keep_partitions()
+    keep_log_partitions()
 
     assert [lines_in(f"deployments_log_d202603{day:02}") for day in (1, 2, 3)] == [0, 2, 1]
     assert lines_in("deployments_log_default") == 0
@@ -75,36 +75,36 @@ def test_lines_that_came_before_their_partition_move_into_it(days: Clock) -> Non
 
 
 def test_a_day_goes_when_its_last_line_is_thirty_days_old(days: Clock) -> None:
-    keep_partitions()
+    keep_log_partitions()
     add(TODAY + timedelta(hours=23), "kept to the last")
     days.now = TODAY + DAY + timedelta(days=30, seconds=-1)
-    keep_partitions()
+    keep_log_partitions()
     assert LogLine.objects.count() == 1
 
     days.now += timedelta(seconds=1)
 
-    assert keep_partitions()[1] == 1
-    assert (LogLine.objects.count(), TODAY in partitions()) == (0, False)
+    assert keep_log_partitions()[1] == 1
+    assert (LogLine.objects.count(), TODAY in LOG.present()) == (0, False)
 
 
 def test_the_number_of_days_is_a_setting(days: Clock, settings: LazySettings) -> None:
-    keep_partitions()
+    keep_log_partitions()
     add(TODAY)
     settings.LOG_RETENTION_DAYS = 2
     days.advance(3 * 24 * 3600)
 
-    keep_partitions()
+    keep_log_partitions()
 
     assert LogLine.objects.count() == 0
 
 
 def test_old_lines_that_never_had_a_partition_are_deleted_in_batches(days: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs_partitions, "BATCH", 2)
+    monkeypatch.setattr(partitions, "BATCH", 2)
     for number in range(5):
         add(TODAY - 40 * DAY + timedelta(seconds=number))
     add(TODAY - 29 * DAY, "young enough")
 
-    keep_partitions()
+    keep_log_partitions()
 
     assert list(LogLine.objects.values_list("message", flat=True)) == ["young enough"]
 
@@ -112,7 +112,7 @@ def test_old_lines_that_never_had_a_partition_are_deleted_in_batches(days: Clock
 def test_a_log_that_is_in_use_is_left_for_the_next_time(
     transactional_db: None, moving_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs_partitions, "LOCK_SECONDS", 0.05)
+    monkeypatch.setattr(partitions, "LOCK_SECONDS", 0.05)
     monkeypatch.setattr(logs_partitions, "DAYS_AHEAD", 0)
     moving_clock.now = datetime(2031, 5, 5, 9, tzinfo=UTC)
     writing, done = threading.Event(), threading.Event()
@@ -128,12 +128,12 @@ def test_a_log_that_is_in_use_is_left_for_the_next_time(
     writer.start()
     writing.wait(10)
 
-    made_meanwhile = keep_partitions()
+    made_meanwhile = keep_log_partitions()
     done.set()
     writer.join(20)
 
     assert made_meanwhile == (0, 0)
-    assert keep_partitions() == (2, 0)
+    assert keep_log_partitions() == (2, 0)
     assert lines_in("deployments_log_d20310505") == 1
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE deployments_log_d20310504, deployments_log_d20310505")
@@ -144,7 +144,7 @@ def test_two_keepers_at_the_same_time_make_each_day_once(transactional_db: None,
     results = []
 
     def keep() -> None:
-        results.append(logs_partitions.attempt(make_partition, day))
+        results.append(LOG.attempt(LOG.make, day))
         connection.close()
 
     keepers = [threading.Thread(target=keep) for _ in range(3)]
@@ -154,13 +154,13 @@ def test_two_keepers_at_the_same_time_make_each_day_once(transactional_db: None,
         keeper.join(20)
 
     assert results == [True, True, True]
-    assert partitions() == [day]
+    assert LOG.present() == [day]
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE deployments_log_d20320505")
 
 
 def test_the_time_of_a_line_is_unique_in_a_deployment_across_all_days(days: Clock) -> None:
-    keep_partitions()
+    keep_log_partitions()
     add(TODAY)
 
     with pytest.raises(Exception, match="duplicate key"), transaction.atomic():
@@ -171,16 +171,16 @@ def test_the_time_of_a_line_is_unique_in_a_deployment_across_all_days(days: Cloc
 def much(days: Clock) -> None:
     """Two deployments with 10,000 lines each in ten days; one line in a hundred is about a run, or from a build, or an error."""
     for offset in range(-9, 1):
-        make_partition(TODAY + offset * DAY)
+        LOG.make(TODAY + offset * DAY)
     first = milliseconds(TODAY - 9 * DAY)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"""INSERT INTO {TABLE} SELECT deployment, %s + n * 86400, CASE WHEN n %% 100 = 1 THEN 'ERROR' ELSE 'INFO' END,
+            f"""INSERT INTO {LOG.table} SELECT deployment, %s + n * 86400, CASE WHEN n %% 100 = 1 THEN 'ERROR' ELSE 'INFO' END,
                 CASE WHEN n %% 100 = 2 THEN 'build' ELSE 'run' END, 'belt 4 runs', CASE WHEN n %% 100 = 3 THEN %s::uuid END, NULL
                 FROM generate_series(0, 9999) AS n CROSS JOIN unnest(%s::uuid[]) AS deployments (deployment)""",  # noqa: S608
             [first, RUN, [DEPLOYMENT, OTHER]],
         )
-        cursor.execute(f"ANALYZE {TABLE}")
+        cursor.execute(f"ANALYZE {LOG.table}")
 
 
 def plan(wanted: LogRequest, order: str) -> tuple[set[str], set[str], float]:

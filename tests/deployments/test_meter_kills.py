@@ -29,7 +29,7 @@ from controlplane.embedded.options import REPOSITORY
 from deployments import usage_stream
 from deployments.models import UsageEvent
 from deployments.offers import find_product
-from deployments.usage import consume_usage
+from tests.deployments.consuming import consume_usage
 
 RUNS, RUN_MS, RATE = 60, 11, 829
 INSTANCE, INSTANCE_RATE = "AWS CLUSTER M", 15_320

@@ -16,8 +16,8 @@ from controlplane.common.valkey import valkey
 from deployments import usage, usage_stream
 from deployments.models import Alert, Deployment, UsageEvent
 from deployments.selectors_usage import usage_by_product
-from deployments.usage import consume_usage
 from tests.deployments.builders import deploy
+from tests.deployments.consuming import consume_usage
 from tests.fakes.provider import FakeProvider
 
 Settle = Callable[..., Deployment]

@@ -24,9 +24,9 @@ from controlplane.common.ids import uuid7
 from deployments import usage_stream
 from deployments.models import Deployment, UsageBucket, UsageEvent
 from deployments.selectors_usage import faults_since, usage_by_product
-from deployments.usage import consume_usage
 from deployments.usage_sums import insert_events
 from tests.deployments.builders import deploy
+from tests.deployments.consuming import consume_usage
 from tests.deployments.test_usage import NOON, report
 from tests.fakes.provider import FakeProvider
 

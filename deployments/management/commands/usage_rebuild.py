@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from deployments.usage_partitions import first_whole_day
 from deployments.usage_sums import rebuild_sums
 
 
@@ -29,6 +30,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{first:%Y-%m-%d}: {count} sums")
             total += count
         self.stdout.write(f"{total} sums written")
+        if kept_from := first_whole_day():
+            self.stdout.write(f"Days before {kept_from:%Y-%m-%d} stay as they are: runs of them may be gone (USAGE_RETENTION_DAYS).")
 
 
 def day(text: str) -> datetime:
