@@ -94,14 +94,13 @@ def cpu_of(pid: int) -> float:
 
 
 @contextmanager
-def engine_servers(folder: Path) -> Iterator[Engine]:
-    """Start database, Valkey and object store with all tables in them; yield the engine, whose processes end with this."""
+def engine_servers(folder: Path, **more: str) -> Iterator[Engine]:
+    """Start database, Valkey and object store with all tables in them; yield the engine, whose processes end with this and have `more` settings."""
     servers = Servers()
     try:
         settings = servers.settings()
         servers.await_ready()
-        more = {"BENCH_CLOUD": str(folder / "cloud.sock")}
-        engine = Engine(folder, inherited_environment({**settings, **more}))
+        engine = Engine(folder, inherited_environment({**settings, "BENCH_CLOUD": str(folder / "cloud.sock"), **more}))
         subprocess.run(
             [sys.executable, "-m", "controlplane.embedded.initialise"],
             cwd=ROOT,

@@ -184,10 +184,10 @@ class Stack:
 
 
 @contextlib.contextmanager
-def running_stack() -> Generator[Stack]:
-    """A stack in a new folder, ready; stopped and deleted at the end."""
+def running_stack(**environment: str) -> Generator[Stack]:
+    """A stack in a new folder with these settings, ready; stopped and deleted at the end."""
     folder = temporary_folder() / f"slipway-stack-{secrets.token_hex(6)}"
-    started = Stack(folder).start()
+    started = Stack(folder, environment=environment).start()
     try:
         yield started.wait_ready()
     finally:
