@@ -102,8 +102,9 @@ class LedgerEntry(models.Model):
         # As a constraint, the key has one index; as a unique field, it would have another one for LIKE that nobody asks.
         constraints = [models.UniqueConstraint(fields=["key"], name="entry_once")]
         indexes = [
-            models.Index(fields=["wallet", "booked_at", "id"], name="entry_of_wallet"),
-            # The few that are no charges, among millions that are.
+            # Bills are counted without a look at their millions of rows.
+            models.Index(fields=["wallet", "booked_at", "id"], name="charge_of_wallet", condition=Q(kind="CHARGE")),
+            # The few others.
             models.Index(fields=["wallet", "booked_at", "id"], name="entry_beside_charges", condition=~Q(kind="CHARGE")),
             models.Index(fields=["deployment_id", "booked_at"], name="entry_of_deployment", condition=Q(deployment_id__isnull=False)),
         ]
