@@ -58,10 +58,13 @@ WHERE closed_at IS NULL AND started_at IS NOT NULL AND billable AND wallet_id = 
     (starts_at > COALESCE(billed_until, started_at) AND starts_at < %(now)s)
     OR (expires_at > COALESCE(billed_until, started_at) AND expires_at < %(now)s))
 """
+END = "CASE WHEN cut_off THEN LEAST(ending_at, stopped_at) ELSE stopped_at END"
+# Where the stop came to be known since the time was charged, something is still due: that is for the next tick.
 CLOSE = f"""
 UPDATE billing_meteredresource resource SET closed_at = %(now)s
 WHERE {OPEN} AND COALESCE(stopped_at, CASE WHEN cut_off THEN ending_at END) <= %(now)s
-RETURNING id, deployment_id, started_at, billed_until, CASE WHEN cut_off THEN LEAST(ending_at, stopped_at) ELSE stopped_at END
+    AND (NOT billable OR {END} < COALESCE(billed_until, started_at) + interval '1 second')
+RETURNING id, deployment_id, started_at, billed_until, {END}
 """  # noqa: S608
 COLUMNS = (
     "pk",

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from pytest_django import Settings
 
+from billing import checkpoints
 from billing.balances import standing_of
 from billing.grants import grant_credits
 from billing.metering import meter, note_instance
@@ -106,3 +107,26 @@ def test_a_stop_in_time_gives_nothing_back(moving_clock: Clock, start: datetime,
 
     assert spent(payer) == 75 * RATE
     assert not LedgerEntry.objects.filter(reverses__isnull=False).exists()
+
+
+def test_a_stop_that_comes_to_be_known_while_the_meter_is_at_it_is_charged_up_to_the_stop(
+    moving_clock: Clock, start: datetime, payer: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, instance = metered_until(moving_clock, payer, 1)
+    moving_clock.now = start + timedelta(seconds=70)
+    note_instance(instance.pk, ending_at=moving_clock.now)
+    moving_clock.now = start + timedelta(seconds=120)
+
+    def tell_stop(name: str) -> None:
+        if name == "spans_charged":
+            note_instance(instance.pk, stopped_at=start + timedelta(seconds=97))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "hook", tell_stop)
+        meter()
+    assert spent(payer) == 70 * RATE
+    meter()
+    meter()
+
+    assert spent(payer) == 97 * RATE
+    assert MeteredResource.objects.get().closed_at == moving_clock.now
