@@ -26,4 +26,7 @@ def keep_log_partitions() -> tuple[int, int]:
     """Make the partitions of yesterday to a week from now, and drop those whose lines are all too old; return how many of each."""
     today = clock.now().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     wanted = [today + offset * DAY for offset in range(-1, DAYS_AHEAD + 1)]
-    return LOG.keep(wanted, oldest=clock.now() - timedelta(days=settings.LOG_RETENTION_DAYS))
+    oldest = clock.now() - timedelta(days=settings.LOG_RETENTION_DAYS)
+    made, dropped = LOG.make_missing(wanted), LOG.drop_until(oldest)
+    LOG.prune_default(oldest)
+    return made, dropped

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 
 from django.db import OperationalError, connection, transaction
 
@@ -39,17 +40,18 @@ class Partitions:
         """Return the partition of rows whose period has none."""
         return f"{self.table}_default"
 
-    def keep(self, wanted: Iterable[datetime], *, oldest: datetime | None) -> tuple[int, int]:
-        """Make the partitions of the periods that begin at `wanted`, and drop those whose rows are all older than `oldest` (None: no row is too
-        old); return how many of each. A table that is in use for longer than 3 seconds is left for the next time.
+    def make_missing(self, wanted: Iterable[datetime]) -> int:
+        """Make the partitions of the periods that begin at `wanted`; return how many there were to make.
+
+        A table that is in use for longer than 3 seconds is left for the next time.
         """
         present = self.present()
-        made = sum(self.attempt(self.make, begin) for begin in wanted if begin not in present)
-        if oldest is None:
-            return made, 0
-        dropped = sum(self.attempt(self.drop, begin) for begin in present if self.following(begin) <= oldest)
-        self.prune_default(oldest)
-        return made, dropped
+        return sum(self.attempt(self.make, begin) for begin in wanted if begin not in present)
+
+    def drop_until(self, oldest: datetime) -> int:
+        """Drop the partitions whose rows are all older than a moment, the oldest first; return how many. The first that is in use ends it."""
+        too_old = [begin for begin in self.present() if self.following(begin) <= oldest]
+        return sum(1 for _ in takewhile(lambda begin: self.attempt(self.drop, begin), too_old))
 
     def attempt(self, change: Callable[[datetime], None], begin: datetime) -> bool:
         """Change one partition in a transaction of its own; False when the table is in use for too long."""
@@ -98,8 +100,14 @@ class Partitions:
 
     def present(self) -> list[datetime]:
         """Return the begins of the periods that have a partition, the oldest first."""
-        query = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = %s::regclass"
-        with connection.cursor() as cursor:
-            cursor.execute(query, [self.table])
-            names = [name for (name,) in cursor.fetchall() if name != self.default]
+        prefix = f"{self.table}_{self.stamp.partition('%')[0]}"
+        names = [name for name in self.names() if name.startswith(prefix) and name[len(prefix) :].isdigit()]
         return sorted(datetime.strptime(name.removeprefix(f"{self.table}_"), self.stamp).replace(tzinfo=UTC) for name in names)
+
+    def names(self) -> list[str]:
+        """Return the names of all partitions."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = %s::regclass", [self.table]
+            )
+            return [name for (name,) in cursor.fetchall()]

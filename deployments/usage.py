@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
-from django.conf import settings
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from billing.checkpoints import checkpoint
@@ -53,7 +52,7 @@ def read(entries: list[Entry]) -> Batch:
 def young_enough(report: Report, oldest: str) -> Report:
     """Return the report, unless its run began before the oldest one that is kept. Raises ValueError."""
     if report.run < oldest:
-        raise ValueError(f"older than {settings.USAGE_RETENTION_DAYS} days (USAGE_RETENTION_DAYS), so it may have been counted before")
+        raise ValueError("older than the runs that are kept (USAGE_RETENTION_DAYS), so it may have been counted before")
     return report
 
 
@@ -73,14 +72,17 @@ def keep(entries: list[Entry]) -> int:
     return len(entries)
 
 
-def store(batch: Batch) -> list[tuple[Entry, str]]:
+def store(batch: Batch, *, again: bool = True) -> list[tuple[Entry, str]]:
     """Insert, charge, commit; return the entries that are refused, with the reasons.
 
-    What the database refuses is found by halves, so that one entry holds up nothing.
+    What the database refuses is found by halves, so that one entry holds up nothing. One alone is tried `again`: it may have been on its way to a
+    partition while another one was made for it.
     """
     try:
         return write(batch.parsed, batch.refused)
     except (DataError, IntegrityError) as error:
+        if len(batch.parsed) <= 1 and again:
+            return store(batch, again=False)
         if len(batch.parsed) <= 1:
             return write([], batch.refused + [(entry, f"the database refuses it: {error}") for _, entry in batch.parsed])
         half = len(batch.parsed) // 2

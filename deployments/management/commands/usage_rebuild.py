@@ -31,7 +31,7 @@ class Command(BaseCommand):
             total += count
         self.stdout.write(f"{total} sums written")
         if kept_from := first_whole_day():
-            self.stdout.write(f"Days before {kept_from:%Y-%m-%d} stay as they are: runs of them may be gone (USAGE_RETENTION_DAYS).")
+            self.stdout.write(f"Days before {kept_from:%Y-%m-%d} stay as they are: runs of them are gone (USAGE_RETENTION_DAYS).")
 
 
 def day(text: str) -> datetime:
