@@ -54,6 +54,9 @@ def edit_plan(*, code: str, reason: str, create: bool = False, actor: User | Non
         changed = {name: (getattr(plan, name), value) for name, value in changes.items() if made or getattr(plan, name) != value}
         for name, (_, value) in changed.items():
             setattr(plan, name, value)
+        if "interval" in changed and Subscription.objects.filter(plan=plan).exists():
+            detail = f"Workspaces have had the plan '{code}', and their periods go on from when they began: make another plan for another interval."
+            raise InvalidInput("plan_in_use", detail, fields={"interval": [detail]})
         check_plan(plan)
         if made or changed:
             plan.save()

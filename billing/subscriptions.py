@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,14 @@ from django.db import transaction
 
 from billing.funding import review_wallets, tell_change
 from billing.grants import grant_credits
-from billing.models import GrantSource, Plan, PlanInterval, Subscription, SubscriptionStatus, Unit, Wallet
+from billing.models import Grant, GrantSource, Plan, PlanInterval, Subscription, SubscriptionStatus, Unit, Wallet
 from billing.models.ledger import FOR_EVER
 from billing.periods import months_after, period_at, whole_minute
 from billing.wallets import lock_wallets
 from controlplane.common import clock
+from controlplane.common.errors import SlipwayError
+
+logger = logging.getLogger(__name__)
 
 MONTHS = {PlanInterval.MONTH: 1, PlanInterval.YEAR: 12}
 
@@ -50,7 +54,7 @@ def begin_subscription(*, wallet: Wallet, plan: Plan, stripe_id: str | None = No
         made = stripe_id is None and resumed(wallet, plan)
         made = made or Subscription.objects.create(wallet=wallet, plan=plan, anchor=whole_minute(now), stripe_id=stripe_id)
         if stripe_id is None:
-            grant_period(made, now)
+            grant_period(made, now, came_back=True)
         if former:
             # What runs already may do more now, or less; and an unmetered plan pays without a grant.
             review_wallets([wallet.pk])
@@ -73,28 +77,40 @@ def end_subscription(subscription: Subscription) -> None:
     tell_change(subscription.wallet_id)
 
 
-def grant_period(subscription: Subscription, moment: datetime) -> None:
-    """Grant the credits of the period that a moment is in, once: of a subscription that Stripe does not know."""
+def grant_period(subscription: Subscription, moment: datetime, *, came_back: bool = False) -> None:
+    """Grant the credits of the period that a moment is in, once: of a subscription that Stripe does not know.
+
+    They are valid from the period's start; who `came_back` in the middle of it has them from the moment on, for what was is not changed.
+    """
     plan = subscription.plan
     if plan.interval == PlanInterval.ONCE:
         start, end = subscription.anchor, FOR_EVER
     else:
         start, end = period_at(subscription.anchor, MONTHS[PlanInterval(plan.interval)], moment)
     key = f"sub:{subscription.pk}:{int(start.timestamp())}"
-    grant_plan(wallet_id=subscription.wallet_id, plan=plan, key=key, start=start, anchor=subscription.anchor)
+    begins = max(start, whole_minute(moment)) if came_back else start
+    grant_plan(wallet_id=subscription.wallet_id, plan=plan, key=key, start=start, begins=begins, anchor=subscription.anchor)
     Subscription.objects.filter(pk=subscription.pk).update(granted_until=end, current_period_end=end)
 
 
-def grant_plan(*, wallet_id: UUID, plan: Plan, key: str, start: datetime, anchor: datetime | None = None) -> None:
-    """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing.
+def grant_plan(
+    *, wallet_id: UUID, plan: Plan, key: str, start: datetime, begins: datetime | None = None, anchor: datetime | None = None
+) -> None:
+    """Grant what a plan gives for one period that begins at `start`; again with the same key changes nothing, whatever the plan gives by now.
 
     Months of validity are counted from the day of the grant, or on from an anchor: then what is valid for a month ends where the next one begins,
-    on 31 March for a grant of 28 February.
+    on 31 March for a grant of 28 February. With `begins`, later than the start, what is valid for one period ends with it, and all else is valid
+    as long as ever. Call it under the wallet's lock.
     """
+    if Grant.objects.filter(key__in=[key, f"{key}:hits"]).exists():
+        return
+    begins = begins or start
     first = anchor or start
     passed = (start.year - first.year) * 12 + start.month - first.month
     ends = months_after(first, passed + plan.validity_months) if plan.validity_months else FOR_EVER
-    told: dict[str, Any] = {"source": GrantSource.PLAN, "starts_at": start, "expires_at": ends, "plan_code": plan.code}
+    if begins > start and plan.validity_months and plan.validity_months != MONTHS.get(PlanInterval(plan.interval)):
+        ends = months_after(begins, plan.validity_months)
+    told: dict[str, Any] = {"source": GrantSource.PLAN, "starts_at": begins, "expires_at": ends, "plan_code": plan.code}
     if plan.credits:
         grant_credits(wallet_id=wallet_id, amount=plan.credits, key=key, reason=f"{plan.name}, period of {start:%Y-%m-%d}", **told)
     if plan.hits:
@@ -145,8 +161,12 @@ def renew_due() -> int:
     rows = Subscription.objects.filter(stripe_id=None, granted_until__lte=now).exclude(status=SubscriptionStatus.ENDED)
     found = list(rows.select_related("plan"))
     for one in found:
-        with transaction.atomic():
-            lock_wallets([one.wallet_id])
-            if rows.filter(pk=one.pk).exists():
-                grant_period(one, now)
+        try:
+            with transaction.atomic():
+                lock_wallets([one.wallet_id])
+                if rows.filter(pk=one.pk).exists():
+                    grant_period(one, now)
+        except SlipwayError:
+            # The others get what is theirs.
+            logger.exception("the next period of subscription %s does not begin", one.pk)
     return len(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -9,15 +10,16 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import transaction
 
+from billing import subscriptions
 from billing.allowances import Quota, allowance_of
 from billing.amounts import micro_credits_of
-from billing.balances import standing_of
+from billing.balances import balance_at, standing_of
 from billing.errors import UnknownPlan
 from billing.models import Funding, FundingChange, Grant, Plan, Wallet
 from billing.plan_edits import edit_plan
 from billing.plans import create_missing_plans, plan_by_code, plan_rows
 from billing.pricing import credits_text
-from billing.subscriptions import begin_subscription, renew_due
+from billing.subscriptions import begin_subscription, grant_plan, renew_due
 from billing.wallets import open_wallet, wallet_of
 from controlplane.accounts.models import User
 from controlplane.audit.models import INSTALLATION, AuditEntry
@@ -287,6 +289,64 @@ def test_a_plan_that_was_left_and_is_assigned_again_gives_no_second_credits_for_
     assert renew_due() == 1
     assert renew_due() == 0
     assert Grant.objects.filter(wallet=wallet).count() == 2
+
+
+def test_who_comes_back_to_a_plan_whose_credits_were_changed_has_them_from_the_next_period_on(user: User, moving_clock: Clock) -> None:
+    call_command("set_plan", user.username, "free", "--reason", "test")
+    call_command("set_plan", user.username, "custom", "--reason", "test")
+    edit_plan(code="free", reason="test", credits=600 * CREDIT)
+    call_command("set_plan", user.username, "free", "--reason", "test")
+    wallet = wallet_of(user.namespaces.get(parent=None))
+    assert standing_of(wallet.pk).balance == 500 * CREDIT
+
+    moving_clock.advance(31 * 24 * 3600)
+    renew_due()
+    assert standing_of(wallet.pk).balance == 600 * CREDIT
+
+
+@pytest.mark.parametrize(("interval", "validity"), [("YEAR", 1), ("YEAR", 12), ("MONTH", 1), ("ONCE", 3)])
+def test_credits_of_a_period_that_began_while_one_was_away_are_valid_from_the_return_on(
+    user: User, moving_clock: Clock, interval: str, validity: int
+) -> None:
+    edit_plan(code="deal", reason="test", create=True, interval=interval, validity_months=validity, personal=True)
+    call_command("set_plan", user.username, "deal", "--reason", "test")
+    call_command("set_plan", user.username, "custom", "--reason", "test")
+    edit_plan(code="deal", reason="test", credits=9 * CREDIT)
+    moving_clock.now = datetime(2027, 9, 20, 10, 0, 30, tzinfo=UTC)
+    call_command("set_plan", user.username, "deal", "--reason", "test")
+
+    wallet = wallet_of(user.namespaces.get(parent=None))
+    grant = Grant.objects.get(wallet=wallet, plan_code="deal")
+    assert grant.starts_at == datetime(2027, 9, 20, 10, 0, tzinfo=UTC)
+    ends = {"YEAR1": (2027, 10, 20, 10), "YEAR12": (2028, 3, 2, 9), "MONTH1": (2027, 10, 2, 9), "ONCE3": (2027, 12, 20, 10)}
+    assert grant.expires_at == datetime(*ends[f"{interval}{validity}"], tzinfo=UTC)
+    assert balance_at(wallet.pk, grant.starts_at - timedelta(minutes=1)) == 0
+
+
+def test_the_interval_of_a_plan_that_somebody_has_stays(user: User) -> None:
+    call_command("set_plan", user.username, "free", "--reason", "test")
+
+    with pytest.raises(InvalidInput, match="make another plan for another interval"):
+        edit_plan(code="free", reason="test", interval="YEAR")
+
+    assert plan_by_code("free").interval == "MONTH"
+
+
+def test_a_period_that_cannot_begin_stops_no_other(user: User, moving_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [wallet_of(one.namespaces.get(parent=None)) for one in (user, make_user(), make_user())]
+    for wallet in others:
+        begin_subscription(wallet=wallet, plan=plan_by_code("free"))
+    moving_clock.advance(31 * 24 * 3600)
+
+    def refuse(**told: Any) -> None:
+        if told["wallet_id"] == others[1].pk:
+            raise InvalidInput("odd", "It cannot be.")
+        grant_plan(**told)
+
+    monkeypatch.setattr(subscriptions, "grant_plan", refuse)
+    renew_due()
+
+    assert [Grant.objects.filter(wallet=wallet).count() for wallet in others] == [2, 1, 2]
 
 
 def test_a_plan_that_is_paid_at_stripe_is_not_replaced(user: User) -> None:
