@@ -15,7 +15,7 @@ from billing.metering import forget_instance, meter, note_instance, register_ins
 from billing.models import BilledDeployment, MeteredResource, Wallet
 from billing.prices import price_ids
 from billing.pricing import Unit, credits_text
-from billing.verdicts import require_uncapped
+from billing.verdicts import require_uncapped, verdict_on
 from billing.wallets import open_wallet, wallet_of
 from controlplane.workspaces.models import Namespace
 from deployments.models import Deployment, Replica
@@ -76,6 +76,11 @@ def require_funds_beside(deployment: Deployment, *, size: str) -> None:
 def start_refused(refusal: NoCredits) -> str:
     """Return why an instance could not start, for all who may see the deployment or call it: what a workspace has is for its managers."""
     return f"Starting an instance reserves {credits_text(refusal.required)} credits (15 minutes), and the workspace has not that much available."
+
+
+def is_stopped(deployment: Deployment) -> bool:
+    """Ask billing itself whether an instance must not run: what it said before is in the row."""
+    return verdict_on(wallet_id_of(deployment)).stop(deployment.pk, instance=True) is not None
 
 
 def end_start(deployment: Deployment) -> None:

@@ -269,8 +269,9 @@ def paused(lease: Lease) -> Outcome:
     if deployment.desired_state != DesiredState.RUNNING:
         return Wait(None)
     if deployment.stop_code and deployment.is_instance:
-        # What this start reserved may be the very credits that are missing.
-        paying.end_start(deployment)
+        # What this start reserved may be the very credits that are missing; those that came in meanwhile are on their way here.
+        if paying.is_stopped(deployment):
+            paying.end_start(deployment)
         return Wait(None)
     switch_status(lease, Status.QUEUED, wanted_replicas=max(1, deployment.min_replicas))
     return GO_ON

@@ -27,7 +27,7 @@ from deployments.services import (
 from deployments.states import Status
 from tests.deployments.builders import deploy, make_workflow, push
 from tests.deployments.conftest import Clock
-from tests.deployments.paying import HELD, RATE, Settle, charged, fund, standing
+from tests.deployments.paying import HELD, RATE, Settle, charged, fund, pass_time, standing
 from tests.deployments.test_reconcile_crashes import Killed
 from tests.fakes.provider import FakeProvider
 
@@ -81,6 +81,24 @@ def test_a_resume_that_reserved_the_last_credits_and_waited_too_long_begins_all_
     follow_funding()
     deployment = settle(deployment)
     assert (deployment.status, deployment.stop_code, standing(deployment)) == (Status.RUNNING, "", (HELD, HELD))
+
+
+def test_a_resume_after_credits_came_in_keeps_what_it_reserved_though_nobody_has_followed_them_yet(
+    owner: User, cloud: FakeProvider, settle: Settle, moving_clock: Clock
+) -> None:
+    fund(owner, 1000)
+    deployment = settle(deploy(owner))
+    deployment = pass_time(moving_clock, settle, deployment, 1080)
+    assert (deployment.status, deployment.stop_code) == (Status.SUSPENDED, "NO_CREDITS")
+    fund(owner, 901)
+    resume_deployment(actor=owner, deployment_id=deployment.pk)
+
+    deployment = settle(deployment)
+    assert (deployment.status, deployment.stop_code, standing(deployment)[1]) == (Status.SUSPENDED, "NO_CREDITS", HELD)
+
+    follow_funding()
+    deployment = settle(deployment)
+    assert (deployment.status, standing(deployment)[1]) == (Status.RUNNING, HELD)
 
 
 def test_what_a_start_reserved_for_more_instances_than_it_had_is_free_once_it_serves(
