@@ -18,6 +18,7 @@ from billing.models import Unit
 from billing.prices import Product, price_ids
 from billing.pricing import Price
 from billing.wallets import lock_wallets
+from controlplane.common import clock
 from controlplane.common.arrays import array_text
 
 MINUTE = timedelta(minutes=1)
@@ -32,7 +33,7 @@ WITH payer AS MATERIALIZED (
     SELECT id FROM billing_wallet WHERE id IN (SELECT wallet_id FROM payer) ORDER BY id FOR NO KEY UPDATE
 )
 SELECT deployment_id::text, wallet_id::text, wallet_id IN (
-    SELECT wallet_id FROM billing_grant WHERE unit = 2 AND spent < amount AND wallet_id IN (SELECT id FROM locked)
+    SELECT wallet_id FROM billing_grant WHERE unit = 2 AND spent < amount AND expires_at > %s AND wallet_id IN (SELECT id FROM locked)
 )
 FROM payer JOIN locked ON locked.id = wallet_id
 """
@@ -76,7 +77,7 @@ def lock_payers(deployment_ids: Iterable[str], *, first: datetime, last: datetim
     nobody who has written some waits for somebody who waits for these.
     """
     with connection.cursor() as cursor:
-        cursor.execute(PAYERS, [array_text(deployment_ids)])
+        cursor.execute(PAYERS, [array_text(deployment_ids), first])
         rows = cursor.fetchall()
     checkpoint("payers_locked")
     divided = {str(wallet) for wallet in boundaries_between({wallet for _, wallet, _ in rows}, first=first, last=last)}
@@ -152,7 +153,8 @@ def take_hits(used: Sequence[RunsUsed], wallets: dict[UUID, UUID]) -> set[RunsUs
             grant[2] -= 1
             free.add(one)
     # Who has no credits may run until the last free run is taken: the word goes out with it.
-    tell_changes([wallet for wallet, left in grants.items() if not any(number for _, _, number in left)])
+    now = clock.now()
+    tell_changes([wallet for wallet, left in grants.items() if not any(number for _, ends, number in left if ends > now)])
     return free
 
 

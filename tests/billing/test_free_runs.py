@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from billing.balances import standing_of
 from billing.grants import grant_credits
-from billing.models import Account, GrantSource, LedgerEntry, Posting, Unit
+from billing.models import Account, FundingChange, GrantSource, LedgerEntry, Posting, Unit
 from billing.runs import RunsUsed, charge_runs, lock_payers
 from billing.wallets import open_wallet
 from controlplane.common.ids import uuid7
@@ -61,3 +61,21 @@ def test_who_has_used_all_free_runs_up_is_charged_like_everybody(settings: Setti
     charge_runs([RunsUsed(deployment.pk, product, rate, moving_clock.now, 1, 1000, str(uuid7()))], one_by_one={deployment.pk})
 
     assert lock_payers([str(deployment.pk)], **asked).at_once == {str(deployment.pk)}
+
+
+def test_free_runs_that_expired_unused_keep_nobody_waiting(settings: Settings, moving_clock: Clock) -> None:
+    settings.ORGANIZATION_PLAN = ""
+    wallet = open_wallet(uuid4(), is_personal=False)
+    deployment = make_billed(wallet)
+    noon = moving_clock.now.replace(hour=12)
+    told: Any = {"wallet_id": wallet.pk, "source": GrantSource.PLAN, "unit": Unit.HIT}
+    grant_credits(amount=5, key="over", starts_at=noon - timedelta(hours=2), expires_at=noon - timedelta(hours=1), **told)
+    grant_credits(amount=1, key="hits", starts_at=noon - timedelta(hours=2), **told)
+    moving_clock.now = noon
+    FundingChange.objects.all().delete()
+    product, rate = SERVERLESS
+
+    charge_runs([RunsUsed(deployment.pk, product, rate, noon, 1, 1000, str(uuid7()))], one_by_one={deployment.pk})
+
+    assert FundingChange.objects.filter(wallet=wallet).exists(), "the gateways hear that it was the last one"
+    assert lock_payers([str(deployment.pk)], first=noon, last=noon).at_once == {str(deployment.pk)}
