@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import Count, F, Func, Min, Q, TextField, Value
 
 from billing.models import StripeEvent
 from controlplane.common import clock
@@ -13,7 +13,6 @@ from controlplane.common import clock
 # Six tries take a quarter of an hour; one that never ended is not counted.
 MOST_TRIES = 6
 LONGEST = timedelta(hours=1)
-LOOKED_AT = 1000
 UNFINISHED = "unfinished"
 ADVICE = {
     "payments_unavailable": "Stripe does not answer the workers: see whether it says so itself, and whether they reach its API.",
@@ -35,20 +34,19 @@ class Failure:
 def failing_events() -> list[Failure]:
     """Return why events wait that were tried often, or that came more than an hour ago; each reason once."""
     late = Q(attempts__gte=MOST_TRIES) | Q(received_at__lte=clock.now() - LONGEST)
-    by_reason: dict[str, list[StripeEvent]] = {}
-    for event in StripeEvent.objects.filter(late, done_at=None).order_by("received_at", "pk")[:LOOKED_AT]:
-        by_reason.setdefault(reason_of(event), []).append(event)
-    return [Failure(reason, told(reason, events)) for reason, events in by_reason.items()]
+    # The kind of the last error is the same for all events that it stops.
+    rows = StripeEvent.objects.filter(late, done_at=None).annotate(
+        kind=Func(F("error"), Value(":"), Value(1), function="split_part", output_field=TextField())
+    )
+    kinds = rows.values_list("kind").annotate(number=Count("pk"), since=Min("received_at")).order_by("since", "kind")
+    return [
+        Failure(kind or UNFINISHED, told(kind or UNFINISHED, rows.filter(kind=kind).order_by("received_at", "pk")[0], number - 1))
+        for kind, number, _ in kinds
+    ]
 
 
-def reason_of(event: StripeEvent) -> str:
-    """Return the kind of the last error, the same for all events that it stops."""
-    return event.error.partition(":")[0] or UNFINISHED
-
-
-def told(reason: str, events: list[StripeEvent]) -> str:
-    """Return which event it is, what is wrong and what to do, in sentences."""
-    first, more = events[0], len(events) - 1
+def told(reason: str, first: StripeEvent, more: int) -> str:
+    """Return which event it is, how many more there are, what is wrong and what to do, in sentences."""
     others = f", and {more} more," if more else ""
     error = f"The last of {first.attempts} tries ended with {first.error[:300]!r}. " if first.error else ""
     return (

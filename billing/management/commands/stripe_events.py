@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from billing.models import StripeEvent
 from billing.stripe.access import payments_configured
 from billing.stripe.events import act_on_events, make_due
+from controlplane.common import clock
 
 
 class Command(BaseCommand):
@@ -26,9 +27,10 @@ class Command(BaseCommand):
             if not payments_configured():
                 raise CommandError("Set STRIPE_SECRET_KEY for this command, as the workers have it: without it nobody can be asked.")
             make_due()
-            done = 0
-            while some := act_on_events():
-                done += some
+            done, due = 0, True
+            while due:
+                done += act_on_events()
+                due = StripeEvent.objects.filter(done_at=None, next_try_at__lte=clock.now()).exists()
             self.stdout.write(f"{done} done.")
         rows = StripeEvent.objects.filter(done_at=None).order_by("received_at", "pk")
         for event in rows:

@@ -59,6 +59,21 @@ def oldest() -> StripeEvent:
     return StripeEvent.objects.order_by("received_at", "pk")[0]
 
 
+def test_trying_at_once_goes_on_behind_those_that_fail(
+    shop: Shop, told: Namespace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.stripe.events.BATCH", 1)
+    last = StripeEvent.objects.create(id="evt_last", type="customer.updated", customer="cus_of_nobody", occurred_at=clock.now())
+    before = undone()
+    with broken():
+        call_command("stripe_events", "--now")
+
+    last.refresh_from_db()
+    assert last.done_at is not None
+    assert undone() == before - 1
+    assert capsys.readouterr().out.splitlines()[0] == "1 done."
+
+
 def test_an_event_that_failed_often_is_told_with_its_id_its_type_and_what_to_do(shop: Shop, told: Namespace) -> None:
     with broken():
         fail(shop, MOST_TRIES - 1)
