@@ -21,7 +21,10 @@ ABANDONED_STOP_SECONDS = 4.0
 
 @dataclass
 class Running:
-    """A service's present process. `restart_at` is set while it waits for its next start; times are of the monotonic clock."""
+    """A service's present process. `restart_at` is set while it waits for its next start; times are of the monotonic clock.
+
+    `clearing`: how long the next look waits whether the former session is gone.
+    """
 
     service: Service
     process: "subprocess.Popen[bytes]"
@@ -29,6 +32,7 @@ class Running:
     delay: float = FIRST_DELAY_SECONDS
     ready: bool = False
     restart_at: float | None = None
+    clearing: float = PROBE_EVERY_SECONDS
 
 
 class Supervisor:
@@ -127,9 +131,13 @@ class Supervisor:
         left = session_members(running.process.pid)
         if left:
             signal_all(left, signal.SIGKILL)
-            running.restart_at = now + PROBE_EVERY_SECONDS
+            longer = min(running.clearing * 2, LONGEST_DELAY_SECONDS)
+            if running.clearing < LONGEST_DELAY_SECONDS <= longer:
+                self.say(f"{running.service.name} waits for what is left of it and does not end: {', '.join(map(str, left))}")
+            running.restart_at, running.clearing = now + running.clearing, longer
             return
         running.process, running.started, running.restart_at = self._spawn(running.service), now, None
+        running.clearing = PROBE_EVERY_SECONDS
         self.changed()
 
     def _plan_restart(self, running: Running, now: float) -> None:
