@@ -7,6 +7,7 @@ import os
 from collections import Counter
 
 import pytest
+from django.db import connection
 from pytest_django import Settings
 
 from controlplane.common.objectstore import object_store
@@ -47,6 +48,7 @@ def run_seed(seed: int, patch: pytest.MonkeyPatch) -> None:
         world.calm_down(minutes=25)
         wrong = untruths(world)
     finally:
+        connection.close()
         registry.provider.cache_clear()
         KILLED_AT.update(world.killed_at)
     assert not wrong, "\n".join([f"seed {seed}:", *wrong, "", *world.log])
