@@ -128,6 +128,31 @@ def test_what_a_dead_service_leaves_in_its_session_goes_before_the_restart(super
     assert alive_at_start[0] is False
 
 
+def test_what_does_not_end_is_named_once_and_waited_for_ever_longer(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervisor.start([service("one")])
+    running = supervisor.running[0]
+    running.process.kill()
+    running.process.wait()
+    former = running.process.pid
+    supervisor._plan_restart(running, 0.0)
+    left = [os.getpid() + 10_000_000]
+    monkeypatch.setattr("controlplane.embedded.supervisor.session_members", lambda _: list(left))
+    looks: list[float] = []
+    while len(looks) < 12:
+        assert running.restart_at is not None
+        looks.append(running.restart_at)
+        supervisor._look_after(running, running.restart_at)
+
+    assert running.process.pid == former
+    assert looks[-1] - looks[-2] == pytest.approx(LONGEST_DELAY_SECONDS)
+    told = [line for line in lines_of(supervisor) if "does not end" in line]
+    assert told == [f"one waits for what is left of it and does not end: {left[0]}"]
+
+    left.clear()
+    supervisor._look_after(running, running.restart_at or 0.0)
+    assert running.process.pid != former
+
+
 def test_a_service_that_ignores_the_stop_is_killed_in_time(supervisor: Supervisor, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     supervisor.start([service("stubborn", STUBBORN.format(path=str(mark)), probe=lambda _pid: mark.exists(), stop_seconds=0.2)])
