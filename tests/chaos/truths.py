@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 
 from billing.balances import standing_of
+from billing.holds import held_for
 from billing.models import Account, Funding, Hold, LedgerEntry, MeteredResource, Posting, Wallet
 from controlplane.common.valkey import valkey
 from deployments.models import Alert, Deployment, Replica, Revision, RevisionState, StatusChange
@@ -53,13 +54,18 @@ def of_deployments(world: World) -> Iterator[str]:
         if deployment.lease_token is not None and deployment.lease_expires_at is not None and deployment.lease_expires_at > world.now:
             yield f"{name} is still leased"
         wanted = target(deployment) if deployment.status == Status.RUNNING else 0
-        if serving.count() != wanted:
-            yield f"{name} serves with {serving.count()} replicas, not {wanted}"
+        if serving.count() != wanted and not (serving.count() and is_short_of_credits(world, deployment)):
+            yield f"{name} serves with {serving.count()} replicas, not {wanted}: {deployment.reason_code} {deployment.reason_detail}"
         if any(replica.revision != deployment.served_revision for replica in serving):
             yield f"{name} serves with replicas of an old revision"
         if deployment.status == Status.RUNNING and deployment.observed_generation != deployment.generation:
             yield f"{name} has not seen the last wish"
         yield from of_route(deployment, sorted(serving.values_list("name", flat=True)), name)
+
+
+def is_short_of_credits(world: World, deployment: Deployment) -> bool:
+    """Tell whether a deployment goes on with fewer replicas for want of credits: it says so, and they do not do for one more."""
+    return deployment.reason_code == "NO_CREDITS" and standing_of(world.wallet.pk).available < held_for(deployment.offer.price)
 
 
 def of_route(deployment: Deployment, serving: list[str], name: str) -> Iterator[str]:
