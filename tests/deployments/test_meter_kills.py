@@ -40,7 +40,8 @@ import django
 django.setup()
 from billing import checkpoints
 from billing.metering import meter
-from deployments import usage, usage_stream
+from deployments import usage_stream
+from tests.deployments.consuming import consume_usage
 name, left = sys.argv[1], int(sys.argv[2])
 usage_stream.BATCH = 20
 def end(passed):
@@ -50,7 +51,7 @@ def end(passed):
         os.kill(os.getpid(), signal.SIGKILL)
 checkpoints.hook = end
 meter()
-usage.consume_usage()
+consume_usage()
 print("came to the end")
 """
 
