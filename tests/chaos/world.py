@@ -37,7 +37,7 @@ from deployments import checkpoints
 from deployments.bundles.build import build_for_waiting
 from deployments.funding import compare_all, follow_funding
 from deployments.leases import LEASE
-from deployments.models import Deployment
+from deployments.models import Deployment, Replica
 from deployments.reconcile.demand import WAKE, follow_demand
 from deployments.reconcile.loop import HANDED_OUT, follow_hint, take_due
 from deployments.reconcile.overdue import tell_overdue
@@ -53,6 +53,7 @@ from deployments.services import (
     roll_back_deployment,
     update_deployment,
 )
+from deployments.states import ReplicaStatus
 from tests import servers
 from tests.deployments.builders import make_owner, make_workflow, push
 from tests.fakes.cloud import FakeCloud, Temper
@@ -60,6 +61,7 @@ from tests.fakes.cloud import FakeCloud, Temper
 # With servers of its own, PostgreSQL itself is restarted now and then; else only the session of the worker is ended.
 RESTARTS = bool(os.environ.get("CHAOS_RESTARTS"))
 SIZES = ["S", "M", "L"]
+LATEST = timedelta(minutes=15)
 # Boundaries that few seeds pass.
 RARE = {"suspended", "stuck_told"}
 # AWS CLUSTER M, in micro-credits a second.
@@ -267,14 +269,19 @@ class World:
             self.advance(self.rng.uniform(0.2, 6.0))
 
     def calm_down(self, minutes: float) -> None:
-        """No new wishes and no new faults: what is under way comes to its end."""
+        """No new wishes and no new faults: what is under way comes to its end. Credits may run out at any moment: what begins then ends, too."""
         self.note("calm")
         self.faulty = False
         self.cloud.temper = CALM
         end = self.now + timedelta(minutes=minutes)
-        while self.now < end:
+        while self.now < end or (self.now < end + LATEST and self.comes_or_goes()):
             self.beat()
             self.advance(2.0 if self.under_way() else 30.0)
+
+    def comes_or_goes(self) -> bool:
+        """Tell whether there is an instance that starts or leaves."""
+        rows = Replica.objects.filter(backend=self.backend)
+        return rows.exclude(status__in=[ReplicaStatus.SERVING, ReplicaStatus.TERMINATED]).exists()
 
     def under_way(self) -> bool:
         """Tell whether something is looked at soon."""
