@@ -78,7 +78,8 @@ def lasts_until(pockets: Iterable[Pocket], burn: Burn, *, since: datetime, reser
         until = purse.next_change(at)
         needed = -(-over // burn.rate)
         spare = (until - at) // timedelta(microseconds=1)
-        if needed <= spare:
+        # What is used up just when the next pocket begins goes on with that one.
+        if needed < spare:
             return at + timedelta(microseconds=needed)
         purse.take(spare * burn.rate, at)
         at = until

@@ -65,6 +65,12 @@ def test_a_fraction_of_a_second_counts() -> None:
     assert at(3, pocket(1)) == NOW + timedelta(microseconds=333_334)
 
 
+def test_a_pocket_that_is_empty_just_when_the_next_one_begins_ends_nothing() -> None:
+    pockets = [Pocket(10, NOW, NOW + timedelta(seconds=1)), Pocket(10, NOW + timedelta(seconds=1), NOW + timedelta(seconds=9))]
+
+    assert lasts_until(pockets, Burn(1, 10, 0), since=NOW) == NOW + timedelta(seconds=2)
+
+
 def test_more_than_all_dates_is_for_ever() -> None:
     assert at(1, pocket(10**16)) == FOR_EVER
 
