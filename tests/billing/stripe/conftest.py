@@ -14,9 +14,9 @@ from billing.stripe import access, client, events, reconcile
 from billing.stripe.catalogue import sync_plans
 from controlplane.accounts.models import User
 from controlplane.common import clock
-from controlplane.workspaces.models import Namespace
+from controlplane.workspaces.models import Namespace, Organization
 from tests.billing.stripe.shop import Shop
-from tests.factories import make_user
+from tests.factories import make_organization, make_user
 from tests.fakes.stripe import SECRET_KEY, FakeStripe, running_stripe
 
 
@@ -74,3 +74,15 @@ def workspace(mei: User) -> Namespace:
     """Her personal workspace."""
     found: Namespace = mei.namespaces.get(parent=None)
     return found
+
+
+@pytest.fixture
+def organization(shop: Shop, mei: User) -> Organization:
+    """An organization of hers."""
+    return make_organization(mei)
+
+
+@pytest.fixture
+def root(organization: Organization) -> Namespace:
+    """Its workspace."""
+    return organization.namespaces.get()

@@ -14,19 +14,6 @@ from controlplane.common.errors import Conflict
 from controlplane.workspaces.models import Namespace, Organization
 from controlplane.workspaces.services import delete_organization
 from tests.billing.stripe.shop import Shop, undone
-from tests.factories import make_organization
-
-
-@pytest.fixture
-def organization(shop: Shop, mei: User) -> Organization:
-    """An organization of hers."""
-    return make_organization(mei)
-
-
-@pytest.fixture
-def root(organization: Organization) -> Namespace:
-    """Its workspace."""
-    return organization.namespaces.get()
 
 
 def test_who_pays_after_the_organization_was_deleted_is_not_charged_again(

@@ -17,23 +17,11 @@ from controlplane.workspaces.models import Namespace, Organization
 from controlplane.workspaces.roles import Role
 from controlplane.workspaces.services import create_namespace
 from tests.billing.stripe.shop import Shop, credits_of, customer, standing, undone, wallet
-from tests.factories import make_member, make_organization, make_user
+from tests.factories import make_member, make_user
 
 Api = Callable[..., APIClient]
 CHANGES = ("checkout", "portal", "plan", "cancel", "reactivate")
 STARTER, PRO = {"plan": "starter-monthly"}, {"plan": "pro-monthly"}
-
-
-@pytest.fixture
-def organization(shop: Shop, mei: User) -> Organization:
-    """An organization of hers."""
-    return make_organization(mei)
-
-
-@pytest.fixture
-def root(organization: Organization) -> Namespace:
-    """Its workspace."""
-    return organization.namespaces.get()
 
 
 def route(workspace: Namespace, what: str) -> str:
